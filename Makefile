@@ -1,0 +1,51 @@
+# `make study` and `make test` need nothing but Python (3.11 or newer) and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := $(wildcard study hpgan_core tests benchmarks)
+
+.DEFAULT_GOAL := help
+.PHONY: help install study test fmt lint types floors bench clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## make .venv with the exact versions of constraints.txt
+
+# torch is named with its exact version, so that pip prefers a CPU build lying in a local wheel folder.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is missing or older than 3.11; name a newer one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
+		{ echo "$(PYTHON) cannot make virtual environments; install its venv module (python3-venv)" >&2; exit 1; }
+	$(BIN)/python -m pip install -q -c constraints.txt "$$(grep '^torch==' constraints.txt)" -e '.[dev]'
+	@touch $@
+
+study: install  ## run the main job: a three-arm study in a few minutes
+	$(BIN)/study launch search_spaces/quick.yaml
+
+test: install  ## everything CI runs: format, lint, types, floors, tests
+	$(BIN)/ruff format --check $(SOURCES)
+	$(MAKE) --no-print-directory lint types floors
+	$(BIN)/python -m pytest -n auto
+
+fmt: install  ## format the code and sort its imports
+	$(BIN)/ruff check --fix --select I $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+lint: install  ## ruff's rules
+	$(BIN)/ruff check $(SOURCES)
+
+types: install  ## mypy, strict
+	$(BIN)/mypy
+
+floors: install  ## who may import whom
+	$(BIN)/lint-imports --no-logo
+
+bench: install  ## measure speed on this machine
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove the environment and caches; studies/ stays
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""HP-GAN human motion prediction: data, models, losses, metrics and a trainable population."""

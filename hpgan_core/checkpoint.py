@@ -1,0 +1,47 @@
+"""Checkpoints that are whole or not there: written beside, synced, renamed; named by the SHA-256 of their content."""
+
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hpgan_core.durable import write_durably
+
+NAME = re.compile(r"epoch-(\d{6})-([0-9a-f]{64})\.pt")
+KEPT = 2
+
+
+def write_checkpoint(folder: Path, epoch: int, content: dict[str, Any]) -> Path:
+    """Write ``content`` (tensors and plain values) as the newest checkpoint of ``folder``; the one before stays, older ones go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    data = buffer.getvalue()
+    path = folder / f"epoch-{epoch:06d}-{hashlib.sha256(data).hexdigest()}.pt"
+    write_durably(path, data)
+    for old in _newest_first(folder)[KEPT:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def read_newest_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The newest checkpoint whose content matches its name; a damaged one is passed over for the one before; None without any."""
+    for path in _newest_first(folder):
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() == _parsed(path)[1]:
+            content: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
+            return content
+    return None
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted((path for path in folder.glob("epoch-*.pt") if NAME.fullmatch(path.name)), key=_parsed, reverse=True)
+
+
+def _parsed(path: Path) -> tuple[int, str]:
+    match = NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1]), match[2]

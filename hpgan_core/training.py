@@ -1,0 +1,254 @@
+"""Training a population of HP-GANs: the step, the epoch, and what is evaluated after it."""
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from hpgan_core.config import TrainingConfig
+from hpgan_core.losses import LOSSES
+from hpgan_core.metrics import Reference, evaluate, measure_reference, summarise
+from hpgan_core.models import Critic, Generator
+from hpgan_core.normalise import Normaliser
+from hpgan_core.streams import sample_normal, sample_uniform, stream, streams
+from hpgan_core.wgan_gp import accumulate_critic_gradients, input_gradient
+from hpgan_core.windows import Clips, MotionData, gather
+
+# Rows (members x windows x futures) that one evaluation pass holds in memory.
+EVALUATION_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class EvaluationWindows:
+    """Fixed windows of a held-out split, in metres, and what the score compares with on them."""
+
+    past: Tensor
+    truth: Tensor
+    reference: Reference
+
+
+class Population:
+    """Members that differ in their seed alone, trained together.
+
+    Args:
+        config: settings of every member.
+        data: training and validation clips.
+        seeds: one member each.
+        dtype: float32 to train; float64 to compare implementations.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, data: MotionData, seeds: Sequence[int], device: str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.config, self.data, self.seeds, self.device, self.dtype = config, data, tuple(seeds), torch.device(device), dtype
+        self.past_frames, self.future_frames = data.past_frames, data.future_frames
+        self.pose_size = 3 * data.skeleton.n_joints
+        self.frames = torch.tensor(data.train.frames, device=device, dtype=dtype)
+        self.normaliser = fit_normaliser(data, config.normalisation).to(device, dtype)
+
+        self.generator = Generator(
+            streams(seeds, "generator"), self.pose_size, config.hidden_size, config.generator_layers, config.z_size, config.residual
+        ).to(device, dtype)
+        self.critic = self._build_critic("critic")
+        self.discriminator = self._build_critic("discriminator")
+        self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
+        self._average = get_ema_multi_avg_fn(config.averaging)
+        self.generator_optimizer = self._build_optimizer(self.generator, config.generator_learning_rate)
+        self.critic_optimizer = self._build_optimizer(self.critic, config.critic_learning_rate)
+        self.discriminator_optimizer = self._build_optimizer(self.discriminator, config.discriminator_learning_rate)
+        self.lambda_gp = torch.full((len(self.seeds),), config.lambda_gp, device=device, dtype=dtype)
+        self.epochs_done = 0
+
+    def _build_critic(self, purpose: str) -> Critic:
+        window_size = self.data.window * self.pose_size
+        critic = Critic(streams(self.seeds, purpose), window_size, self.config.critic_size, self.config.critic_layers)
+        return critic.to(self.device, self.dtype)
+
+    def _build_optimizer(self, network: nn.Module, learning_rate: float) -> torch.optim.Adam:
+        betas = (self.config.adam_beta1, self.config.adam_beta2)
+        return torch.optim.Adam(network.parameters(), lr=learning_rate, betas=betas, fused=True)
+
+    @property
+    def batch_size(self) -> int:
+        """The configured batch, or all clips where there are fewer: the last, smaller batch of an epoch is dropped."""
+        return min(self.config.batch_size, len(self.data.train))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.data.train) // self.batch_size
+
+    def train_epoch(self) -> dict[str, Tensor]:
+        """One random window of every training clip; returns the mean of every training loss, ``(S,)`` each."""
+        losses = self.train_steps(self.epochs_done + 1, self.steps_per_epoch)
+        self.epochs_done += 1
+        return losses
+
+    def train_steps(self, epoch: int, steps: int) -> dict[str, Tensor]:
+        """The first ``steps`` steps of an epoch; returns means over them, ``(S,)`` each.
+
+        All random numbers are drawn first, from streams that depend on seed and epoch alone.
+        """
+        batch, steps = self.batch_size, min(steps, self.steps_per_epoch)
+        starts = torch.stack([self.data.train.random_starts(stream(seed, "windows", epoch), self.data.window) for seed in self.seeds])
+        starts = starts[:, : steps * batch].unflatten(1, (steps, batch)).to(self.device)
+        z = self.sample_z(streams(self.seeds, "z", epoch), steps, batch, self.config.z_size)
+        interpolation = streams(self.seeds, "interpolation", epoch)
+        mixes = sample_uniform(interpolation, steps, self.config.critic_iterations, batch, 1).to(self.device, self.dtype)
+
+        sums: dict[str, Tensor] = {}
+        for step in range(steps):
+            losses = self.train_step(gather(self.frames, starts[:, step], self.data.window), z[:, step], mixes[:, step])
+            for name, values in losses.items():
+                sums[name] = sums[name] + values if name in sums else values
+        return {name: values / steps for name, values in sums.items()}
+
+    def train_step(self, windows: Tensor, z: Tensor, mixes: Tensor) -> dict[str, Tensor]:
+        """``critic_iterations`` critic updates, one of the discriminator, one of the generator, on the same windows and z.
+
+        The generator does not change while the critic trains, so it runs once a step: its futures serve the critic and the discriminator
+        detached, and the generator's own update with their graph.
+
+        Args:
+            windows: metres, ``(S, B, T, J, 3)``.
+            z: ``(S, B, Z)``.
+            mixes: interpolation factors, ``(S, critic_iterations, B, 1)``.
+        """
+        anchor = self.normaliser.anchor(windows[:, :, : self.past_frames])
+        real = self.normaliser.normalise(windows, anchor).flatten(-2)
+        past, future = real.split([self.past_frames, self.future_frames], dim=2)
+        predicted = self.generator(past, z.unsqueeze(2), self.future_frames).squeeze(2)
+        real_window, fake_window = real.flatten(2), torch.cat([past, predicted.detach()], dim=2).flatten(2)
+
+        for iteration in range(self.config.critic_iterations):
+            difference, penalty = accumulate_critic_gradients(
+                self.critic, real_window, fake_window, mixes[:, iteration], self.lambda_gp
+            )
+            self.critic_optimizer.step()
+
+        judged_fake, judged_real = self.discriminator(torch.cat([fake_window, real_window], dim=1)).chunk(2, dim=1)
+        discriminator_loss = (nn.functional.softplus(judged_fake) + nn.functional.softplus(-judged_real)).mean(1)
+        self.discriminator_optimizer.zero_grad()
+        discriminator_loss.sum().backward()
+        self.discriminator_optimizer.step()
+
+        with torch.no_grad():
+            adversarial_gradient = -input_gradient(self.critic, fake_window) / fake_window.shape[1]
+            adversarial = -self.critic(fake_window).mean(1)
+        motion_losses = self.motion_losses(past, predicted, future, anchor)
+        self.generator_optimizer.zero_grad()
+        future_part = adversarial_gradient[:, :, self.past_frames * self.pose_size :].reshape_as(predicted)
+        roots, gradients = [predicted], [future_part]
+        if motion_losses:
+            roots.append(sum(self.weight(name) * loss for name, loss in motion_losses.items()).sum())  # type: ignore[union-attr]
+            gradients.append(torch.ones_like(roots[-1]))
+        torch.autograd.backward(roots, gradients)
+        self.generator_optimizer.step()
+        self._average_generator()
+        losses = {"critic": difference, "gradient_penalty": penalty, "discriminator": discriminator_loss, "adversarial": adversarial}
+        return {name: loss.detach() for name, loss in (losses | motion_losses).items()}
+
+    def motion_losses(self, past: Tensor, predicted: Tensor, future: Tensor, anchor: Tensor) -> dict[str, Tensor]:
+        """The unweighted losses of this arm, ``(S,)`` each, from normalised flattened poses ``(S, B, T, D)``."""
+        joints = [poses.unflatten(-1, (-1, 3)) for poses in (past, predicted, future)]
+        skeleton, losses = self.data.skeleton, {}
+        for name in self.config.losses:
+            row = LOSSES[name]
+            motions = joints if row.space == "normalised" else [self.normaliser.metres(motion, anchor) for motion in joints]
+            losses[name] = row.function(*motions, skeleton)
+        return losses
+
+    def weight(self, loss: str) -> float:
+        return float(getattr(self.config, f"{loss}_weight"))
+
+    @torch.no_grad()
+    def _average_generator(self) -> None:
+        self._average(list(self.averaged.parameters()), list(self.generator.parameters()), None)
+
+    def sample_z(self, generators: Sequence[torch.Generator], *shape: int) -> Tensor:
+        """Random vectors by the configured distribution, ``(S, *shape)``."""
+        if self.config.z_distribution == "normal":
+            return sample_normal(generators, *shape).to(self.device, self.dtype)
+        return sample_uniform(generators, *shape, low=-0.1, high=0.1).to(self.device, self.dtype)
+
+    @torch.no_grad()
+    def predict(self, past: Tensor, z: Tensor) -> Tensor:
+        """Futures in metres of the averaged generator.
+
+        Args:
+            past: metres, the same for every member, ``(N, T_past, J, 3)``.
+            z: ``(S, N, K, Z)``.
+
+        Returns:
+            ``(S, N, K, T, J, 3)``.
+        """
+        anchor = self.normaliser.anchor(past)
+        poses = self.normaliser.normalise(past, anchor).flatten(-2).expand(len(z), -1, -1, -1)
+        predicted = self.averaged(poses, z, self.future_frames)
+        return self.normaliser.metres(predicted.unflatten(-1, (-1, 3)), anchor.unsqueeze(1))
+
+    @torch.no_grad()
+    def evaluate(self, windows: EvaluationWindows, samples: int, epoch: int) -> list[dict[str, float]]:
+        """Every metric of every member on held-out windows, with ``samples`` futures for each past."""
+        past, truth = windows.past, windows.truth
+        z = self.sample_z(streams(self.seeds, "evaluation", epoch), len(past), samples, self.config.z_size)
+        chunk = max(1, EVALUATION_ROWS // (samples * len(self.seeds)))
+        collected: list[list[dict[str, Tensor]]] = [[] for _ in self.seeds]
+        for first in range(0, len(past), chunk):
+            some = slice(first, first + chunk)
+            predicted = self.predict(past[some], z[:, some])
+            for member, futures in enumerate(predicted):
+                collected[member].append(
+                    evaluate(past[some], futures, truth[some], self.data.skeleton, self.data.frame_rate_hz)
+                    | {"discriminator_probability": self._probability(member, past[some], futures)}
+                )
+        return [
+            summarise({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, windows.reference) for parts in collected
+        ]
+
+    def _probability(self, member: int, past: Tensor, futures: Tensor) -> Tensor:
+        """How real the discriminator of ``member`` takes its futures ``(N, K, T, J, 3)`` to be, ``(N,)`` in [0, 1]."""
+        anchor = self.normaliser.anchor(past)
+        whole = torch.cat([past.unsqueeze(1).expand(-1, futures.shape[1], -1, -1, -1), futures], dim=2)
+        rows = self.normaliser.normalise(whole, anchor.unsqueeze(1)).flatten(2).flatten(0, 1)
+        own = {name: weight[member : member + 1] for name, weight in self.discriminator.named_parameters()}
+        logits = torch.func.functional_call(self.discriminator, own, (rows.unsqueeze(0),))
+        return torch.sigmoid(logits).view(futures.shape[:2]).mean(1)
+
+    def evaluation_windows(self, clips: Clips, most: int | None) -> EvaluationWindows:
+        """Strided windows of a held-out split, one every ``past_frames``, at most ``most``."""
+        starts = clips.strided_starts(self.past_frames, self.data.window, most)
+        windows = gather(torch.tensor(clips.frames, dtype=self.dtype), starts, self.data.window).to(self.device)
+        past, truth = windows.split([self.past_frames, self.future_frames], dim=1)
+        return EvaluationWindows(past, truth, measure_reference(past, truth, self.data.skeleton, self.data.frame_rate_hz))
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed run needs; the random streams need nothing."""
+        return {
+            "epochs_done": self.epochs_done,
+            **{name: getattr(self, name).state_dict() for name in _STATEFUL},
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.epochs_done = state["epochs_done"]
+        for name in _STATEFUL:
+            getattr(self, name).load_state_dict(state[name])
+
+
+_STATEFUL = ("generator", "averaged", "critic", "discriminator", "generator_optimizer", "critic_optimizer", "discriminator_optimizer")
+
+
+def fit_normaliser(data: MotionData, kind: str) -> Normaliser:
+    """Statistics of the training people's windows, one every ``past_frames``."""
+    starts = data.train.strided_starts(data.past_frames, data.window)
+    windows = gather(torch.tensor(data.train.frames), starts, data.window)
+    return Normaliser.fit(windows, data.past_frames, kind, data.skeleton.root)
+
+
+def diverged(metrics: dict[str, float]) -> bool:
+    """Whether a member's numbers have left the finite ones."""
+    return not all(math.isfinite(value) for value in metrics.values())

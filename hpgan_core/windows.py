@@ -1,0 +1,109 @@
+"""Windows: the past and future cut out of recordings, by subject-disjoint splits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hpgan_core.data.recordings import Recording, Recordings
+from hpgan_core.data.split import split_by_subject
+from hpgan_core.errors import BadInput
+from hpgan_core.skeleton import Skeleton
+
+PAST_FRAMES, FUTURE_FRAMES = 10, 20
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The recordings of one split, joined in one array so that a batch is one indexing operation.
+
+    Attributes:
+        frames: metres, float32 ``(frames of all clips, J, 3)``.
+        starts: where each clip begins in ``frames``. Arrays may be read-only views of memory that processes share.
+        lengths: frames of each clip, none shorter than a window.
+    """
+
+    frames: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def random_starts(self, generator: torch.Generator, window: int) -> Tensor:
+        """First frames of one random window of every clip, clips in random order, ``(clips,)``."""
+        order = torch.randperm(len(self), generator=generator)
+        slack = torch.tensor(self.lengths)[order] - window + 1
+        crop = (torch.rand(len(self), generator=generator, dtype=torch.float64) * slack).long()
+        return torch.tensor(self.starts)[order] + crop
+
+    def strided_starts(self, stride: int, window: int, most: int | None = None) -> Tensor:
+        """First frames of windows at 0, stride, 2 stride, ... of every clip; ``most`` keeps an even selection."""
+        every = np.concatenate(
+            [np.arange(start, start + length - window + 1, stride) for start, length in zip(self.starts, self.lengths, strict=True)]
+        )
+        if most is not None and len(every) > most:
+            every = every[np.linspace(0, len(every) - 1, most).round().astype(int)]
+        return torch.from_numpy(every)
+
+
+@dataclass(frozen=True)
+class MotionData:
+    """All a training run reads: the three splits, what the joints are, and what the data set is.
+
+    Attributes:
+        train, validation, test: clips of disjoint sets of people.
+        skeleton: joints and bones.
+        frame_rate_hz: frames a second.
+        past_frames, future_frames: lengths of the two parts of a window.
+        digest: SHA-256 of the recordings it was made from.
+    """
+
+    train: Clips
+    validation: Clips
+    test: Clips
+    skeleton: Skeleton
+    frame_rate_hz: float
+    digest: str
+    past_frames: int = PAST_FRAMES
+    future_frames: int = FUTURE_FRAMES
+
+    @property
+    def window(self) -> int:
+        return self.past_frames + self.future_frames
+
+
+def build_motion_data(recordings: Recordings, seed: int = 0, validation: float = 0.2, test: float = 0.2) -> MotionData:
+    """Split recordings by person and join each part.
+
+    Raises:
+        BadInput: fewer than three people, or a split without a clip as long as one window.
+    """
+    window = PAST_FRAMES + FUTURE_FRAMES
+    part = split_by_subject(recordings.subjects, seed=seed, validation=validation, test=test)
+    long_enough = [clip for clip in recordings.clips if len(clip.positions) >= window]
+    parts = {name: [clip for clip in long_enough if part[clip.subject] == name] for name in ("train", "validation", "test")}
+    for name, clips in parts.items():
+        if not clips:
+            people = [subject for subject, its_part in part.items() if its_part == name]
+            raise BadInput(
+                f"the {name} split ({', '.join(people)}) has no clip of {window} frames or more; "
+                f"{len(long_enough)} of {len(recordings.clips)} clips are that long: add data or choose another split seed"
+            )
+    joined = {name: join(clips) for name, clips in parts.items()}
+    return MotionData(
+        skeleton=recordings.skeleton, frame_rate_hz=recordings.frame_rate_hz, digest=recordings.digest(), **joined
+    )
+
+
+def join(clips: Sequence[Recording]) -> Clips:
+    lengths = np.array([len(clip.positions) for clip in clips])
+    frames = np.concatenate([np.asarray(clip.positions, dtype=np.float32) for clip in clips])
+    return Clips(frames=frames, starts=np.concatenate([[0], lengths.cumsum()[:-1]]), lengths=lengths)
+
+
+def gather(frames: Tensor, starts: Tensor, window: int) -> Tensor:
+    """Windows of joined frames: ``(F, J, 3)`` and ``(...)`` to ``(..., window, J, 3)``."""
+    return frames[starts.unsqueeze(-1) + torch.arange(window, device=starts.device)]

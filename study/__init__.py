@@ -1,0 +1,1 @@
+"""Hyper-parameter studies that decide, with evidence, whether one loss can replace another."""

@@ -1,0 +1,127 @@
+"""The command line. Every import that takes time stands inside the verb that needs it."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from study.errors import StudyError
+
+app = typer.Typer(
+    help="Decide with evidence whether one loss can replace another: search every arm fairly, confirm the winners on fresh seeds, compare.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+File = Annotated[Path, typer.Argument(help="Study file, e.g. search_spaces/quick.yaml.", metavar="FILE")]
+Name = Annotated[str, typer.Argument(help="Name of a study.", metavar="NAME")]
+Studies = Annotated[Path, typer.Option("--studies", help="Folder of all studies.", metavar="DIR")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Change the study file, e.g. search.epochs=10. Repeatable.", metavar="KEY=VALUE")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of .skeleton recordings to use instead of the file's data.", metavar="DIR")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+STUDIES = Path("studies")
+
+
+@app.command()
+def launch(
+    file: File,
+    data: Data = None,
+    overrides: Set = None,
+    studies: Studies = STUDIES,
+    address: Annotated[str | None, typer.Option(help="Join this Ray cluster instead of starting a local one.", metavar="ADDRESS")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run a study: search, confirm, table of arms. The same command goes on with an interrupted one."""
+    from study.commands import launch as verb
+
+    _run(debug, lambda: verb.run(file, overrides=overrides or (), data_root=data, studies=studies, address=address, as_json=as_json, console=_console(as_json)))
+
+
+@app.command()
+def status(name: Name, studies: Studies = STUDIES, as_json: Json = False, debug: Debug = False) -> None:
+    """Show how far a study is."""
+    from study.commands import status as verb
+
+    _run(debug, lambda: verb.run(name, studies=studies, as_json=as_json, console=_console(as_json)))
+
+
+@app.command()
+def compare(name: Name, studies: Studies = STUDIES, as_json: Json = False, debug: Debug = False) -> None:
+    """Compare the arms of a study, with intervals and the verdict on its claims."""
+    from study.commands import compare as verb
+
+    _run(debug, lambda: verb.run(name, studies=studies, as_json=as_json, console=_console(as_json)))
+
+
+@app.command()
+def reproduce(
+    name: Name,
+    trial: Annotated[str | None, typer.Argument(help="ARM/TRIAL, e.g. gt+bone/t03 or gt+bone/confirm. Default: the best.", metavar="[TRIAL]")] = None,
+    studies: Studies = STUDIES,
+    debug: Debug = False,
+) -> None:
+    """Train a recorded trial again and say whether every number is bit-identical."""
+    from study.commands import reproduce as verb
+
+    _run(debug, lambda: verb.run(name, trial, studies=studies, console=_console()))
+
+
+@app.command()
+def ui(
+    name: Name, studies: Studies = STUDIES, port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000, debug: Debug = False
+) -> None:
+    """Open MLflow's pages on a study."""
+    from study.commands import ui as verb
+
+    _run(debug, lambda: verb.run(name, studies=studies, port=port, console=_console()))
+
+
+@app.command()
+def validate(file: File, data: Data = None, overrides: Set = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Check a study file and say what it would run."""
+    from study.commands import validate as verb
+
+    _run(debug, lambda: verb.run(file, overrides or (), data, as_json))
+
+
+def _console(stderr: bool = False):  # type: ignore[no-untyped-def]
+    """Standard output; standard error where standard output is kept for JSON."""
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _run(debug: bool, verb: Callable[[], None]) -> None:
+    """Turn what a person can act on into one message and its exit code; everything else is our own mistake and says so."""
+    try:
+        verb()
+    except StudyError as error:
+        _fail(error, error.exit_code, debug)
+    except ValueError as error:
+        from hpgan_core.errors import BadInput
+
+        if not isinstance(error, BadInput):
+            raise
+        _fail(error, 2, debug)
+    except BrokenPipeError:
+        # The reader of our output, `head` for instance, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(error: Exception, exit_code: int, debug: bool) -> None:
+    if debug:
+        raise error
+    typer.echo(f"study: {error}", err=True)
+    raise typer.Exit(exit_code)
+
+
+def main() -> None:
+    """Entry point of the ``study`` command."""
+    app()

@@ -1,0 +1,1 @@
+"""The verbs of ``study``: one file, one ``run`` each."""

@@ -1,0 +1,51 @@
+"""``study reproduce``: train a recorded trial again and hold every number against the record."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from study.errors import BadStudyInput, NotReproduced
+from study.motion import load_motion_of
+from study.provenance import differences, environment
+from study.record import Record, Trial
+from study.reproduce import reproduce
+
+
+def run(name: str, trial_name: str | None, *, studies: Path, console: Console) -> None:
+    """Reproduce one trial, by default the best of the study.
+
+    Raises:
+        BadStudyInput: no such study or trial, a trial without an epoch, or other data.
+        NotReproduced: a number differs.
+    """
+    record = Record.open(studies, name)
+    trial = _find(record, trial_name)
+    data = load_motion_of(record)
+    epochs = len(trial.epochs())
+    if not epochs:
+        raise BadStudyInput(f"trial {trial.key} has no epoch to compare with: {trial.outcome.cause if trial.outcome else 'it has just begun'}")
+    console.print(f"Training {trial.key} again: {epochs} epochs, {len(trial.request.seeds)} members ...", markup=False, highlight=False)
+    with console.status("") as status:
+        result = reproduce(trial, data, record.study_file.resources.cpus_per_trial, lambda done, of: status.update(f"epoch {done} of {of}"))
+    changed = differences(record.plan["environment"], environment())
+    for line in changed:
+        console.print(f"environment: {line}", markup=False, highlight=False)
+    if not result.identical:
+        hint = "the environment differs as listed above" if changed else "the environment is the recorded one"
+        raise NotReproduced(f"{trial.key} was not reproduced: {result.first_difference}; {hint}")
+    console.print(
+        f"{trial.key}: bit-identical. All {result.values} numbers of {result.epochs} epochs equal the recorded ones.", markup=False, highlight=False
+    )
+
+
+def _find(record: Record, trial_name: str | None) -> Trial:
+    if trial_name is None:
+        best = record.best()
+        if best is None:
+            raise BadStudyInput(f"study {record.paths.name!r} has no complete trial yet; name one, as ARM/t00")
+        return best
+    trials = {trial.key: trial for trial in record.trials()}
+    if trial_name not in trials:
+        known = ", ".join(trials) or "none yet"
+        raise BadStudyInput(f"study {record.paths.name!r} has no trial {trial_name!r}; there are: {known}")
+    return trials[trial_name]

@@ -1,0 +1,77 @@
+"""``study validate``: what a study file says, or everything that is wrong with it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hpgan_core.metrics import METRICS
+from study.errors import BadStudyInput
+from study.space import active_parameters
+from study.study_file import StudyFile, read_study_file
+
+
+def run(file: Path, overrides: Sequence[str], data_root: Path | None, as_json: bool) -> None:
+    """Print the plan of a study file.
+
+    Raises:
+        BadStudyInput: the problems; as JSON they are printed as well.
+    """
+    try:
+        study_file = read_study_file(file, overrides, data_root, METRICS)
+    except BadStudyInput as error:
+        if as_json:
+            print(json.dumps({"valid": False, "problems": error.problems}, indent=2))
+        raise
+    if as_json:
+        print(json.dumps({"valid": True, "plan": plan(study_file), "file": study_file.canonical()}, indent=2))
+    else:
+        print(_description(study_file))
+
+
+def plan(study_file: StudyFile) -> dict[str, Any]:
+    """What the study would run at most."""
+    return {
+        "arms": {arm: list(active_parameters(study_file, arm)) for arm in study_file.arms},
+        "search": {
+            "trials_per_arm": study_file.trials_per_arm(),
+            "trials": study_file.n_trials(),
+            "members": study_file.search.members,
+            "epochs": study_file.search.epochs,
+            "member_epochs": study_file.search_member_epochs(),
+        },
+        "confirm": study_file.confirm
+        and {
+            "runs": len(study_file.arms),
+            "members": study_file.confirm.members,
+            "epochs": study_file.confirm_epochs(),
+            "member_epochs": study_file.confirm_member_epochs(),
+        },
+    }
+
+
+def _description(study_file: StudyFile) -> str:
+    search, confirm, objective = study_file.search, study_file.confirm, study_file.objective
+    options = "".join(f", {key} {value}" for key, value in study_file.data.options.items())
+    arm_width = max(map(len, study_file.arms))
+    lines = [
+        f"{study_file.name} is valid. {study_file.question}".rstrip(),
+        f"Data     {study_file.data.dataset}{options}",
+        f"Search   {study_file.n_trials()} trials, {study_file.trials_per_arm()} an arm, {search.members} members each, "
+        f"{search.epochs} epochs",
+        f"         {search.sampler.name} sampler, pruner {search.pruner.name}, {objective.goal} {objective.metric}",
+        f"Confirm  {len(study_file.arms)} winners, {confirm.members} members each, {study_file.confirm_epochs()} epochs"
+        if confirm
+        else "Confirm  left out",
+        f"Cost     {study_file.search_member_epochs() + study_file.confirm_member_epochs()} member-epochs at most",
+        *(
+            f"Claim    {claim.name}: {claim.candidate} for {study_file.reference_of(claim)}, {', '.join(claim.metrics)}"
+            for claim in study_file.claims
+        ),
+        "Arms",
+        *(
+            f"  {arm:<{arm_width}}  {', '.join(active_parameters(study_file, arm)) or 'nothing is searched'}"
+            for arm in study_file.arms
+        ),
+    ]
+    return "\n".join(lines)

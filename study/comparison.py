@@ -1,0 +1,180 @@
+"""What a study found, arm by arm: one structure behind the table, the JSON and MLflow's summaries."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from study.record import Record, Trial
+from study.stats import Interval, mean_interval
+from study.verdict import ClaimVerdict, judge
+
+# Columns of the table, with how a number is written.
+COLUMNS = {"ade": ".3f", "fde": ".3f", "apd": ".2f", "joint_error_mm": ".0f", "bone_error": ".3f", "jerk_ratio": ".2f"}
+HEADINGS = {"ade": "ADE m", "fde": "FDE m", "apd": "APD m", "joint_error_mm": "joints mm", "bone_error": "bone error", "jerk_ratio": "jerk ratio"}
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm.
+
+    Attributes:
+        losses: what it adds to the adversarial loss.
+        phase: ``confirm`` when its winner has been confirmed: fresh seeds, test split. ``search`` before: the winner's own numbers, which look too good.
+        winner: its best trial, None without a complete one.
+        parameters: sampled values of the winner.
+        picked: the winner's objective when it was picked.
+        confirmed: the same objective on fresh seeds; above ``picked`` (for a goal of minimize) by the optimism of the choice.
+        n_members: members that did not diverge.
+        n_diverged: members that did.
+        metrics: ``test/...`` and ``val/...``.
+        seconds: training time of all its trials.
+    """
+
+    losses: tuple[str, ...]
+    phase: str
+    winner: str | None
+    parameters: dict[str, Any]
+    picked: float | None
+    confirmed: float | None
+    n_members: int
+    n_diverged: int
+    metrics: dict[str, Interval]
+    seconds: float
+
+    def beats(self, baseline: dict[str, float], metric: str = "ade") -> bool | None:
+        """Whether the whole interval lies below the baseline's value; None where one of them is missing."""
+        interval = self.metrics.get(f"test/{metric}")
+        if interval is None or metric not in baseline or math.isnan(interval.high):
+            return None
+        return interval.high < baseline[metric]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A whole study."""
+
+    study: str
+    question: str
+    state: str
+    arms: dict[str, ArmSummary]
+    baselines: dict[str, dict[str, float]]
+    claims: list[ClaimVerdict]
+
+    def to_json(self) -> dict[str, Any]:
+        """Stable keys, plain values; a number that does not exist is null."""
+        arms = {
+            name: asdict(arm)
+            | {"metrics": {metric: _interval_json(interval) for metric, interval in arm.metrics.items()}}
+            | {"beats_zero_velocity": arm.beats(self.baselines.get("zero_velocity", {}))}
+            for name, arm in self.arms.items()
+        }
+        plain: dict[str, Any] = _without_nan(
+            {
+                "study": self.study,
+                "question": self.question,
+                "state": self.state,
+                "arms": arms,
+                "baselines": {name: {f"test/{k}": v for k, v in metrics.items()} for name, metrics in self.baselines.items()},
+                "claims": [asdict(claim) for claim in self.claims],
+            }
+        )
+        return plain
+
+    def rows(self) -> Iterable[list[str]]:
+        """Cells of the table: arms, then baselines."""
+        zero_velocity = self.baselines.get("zero_velocity", {})
+        for name, arm in self.arms.items():
+            split = "test" if arm.phase == "confirm" else "val"
+            numbers = [_cell(arm.metrics.get(f"{split}/{metric}"), form) for metric, form in COLUMNS.items()]
+            yield [name, str(arm.n_members) + (f" (+{arm.n_diverged} diverged)" if arm.n_diverged else ""), *numbers, _against(arm, zero_velocity)]
+        for name, metrics in self.baselines.items():
+            yield [name.replace("_", " "), "", *(format(metrics[metric], form) for metric, form in COLUMNS.items()), ""]
+
+    def headings(self) -> list[str]:
+        return ["arm", "n", *HEADINGS.values(), "vs zero velocity"]
+
+    def markdown(self) -> str:
+        """The table and the verdicts as Markdown."""
+        lines = ["| " + " | ".join(self.headings()) + " |", "|" + " --- |" * len(self.headings())]
+        lines += ["| " + " | ".join(row) + " |" for row in self.rows()]
+        return "\n".join([*lines, "", *(f"- {sentence}" for sentence in self.verdicts())])
+
+    def verdicts(self) -> list[str]:
+        """One sentence a claim."""
+        return [_sentence(claim) for claim in self.claims]
+
+
+def compare(record: Record) -> Comparison:
+    """Summarise a study in whatever state it is."""
+    arms = {arm: _summarise(record, arm) for arm in record.study_file.arms}
+    members = {
+        name: {metric: interval.members for metric, interval in arm.metrics.items()} for name, arm in arms.items() if arm.phase == "confirm"
+    }
+    study_file = record.study_file
+    return Comparison(record.paths.name, study_file.question, record.state(), arms, record.baselines(), judge(study_file, members))
+
+
+def _summarise(record: Record, arm: str) -> ArmSummary:
+    winner, confirmation = record.winner(arm), record.confirmation(arm)
+    shown = confirmation or winner
+    last = _last(shown)
+    members = last["members"] if last else {}
+    metrics = {name: mean_interval(values) for name, values in members.items() if name.startswith(("test/", "val/"))}
+    objective = record.study_file.objective.metric
+    return ArmSummary(
+        losses=record.study_file.arms[arm],
+        phase="confirm" if confirmation else "search",
+        winner=winner.request.trial if winner else None,
+        parameters=winner.request.parameters if winner else {},
+        picked=winner.outcome.objective if winner and winner.outcome else None,
+        confirmed=_last(confirmation)["mean"].get(objective) if confirmation else None,
+        n_members=len(shown.request.seeds) - last["diverged"] if shown and last else 0,
+        n_diverged=last["diverged"] if last else 0,
+        metrics=metrics,
+        seconds=sum(epoch["seconds"] for trial in record.trials(arm) for epoch in trial.epochs()),
+    )
+
+
+def _last(trial: Trial | None) -> dict[str, Any]:
+    epochs = trial.epochs() if trial else []
+    return epochs[-1] if epochs else {}
+
+
+def _cell(interval: Interval | None, form: str) -> str:
+    if interval is None or math.isnan(interval.mean):
+        return "-"
+    if math.isnan(interval.high):
+        return format(interval.mean, form)
+    return f"{interval.mean:{form}} ±{interval.high - interval.mean:{form}}"
+
+
+def _against(arm: ArmSummary, zero_velocity: dict[str, float]) -> str:
+    """How the arm's ADE stands against standing still; an arm that has not learned is named as such."""
+    beats = arm.beats(zero_velocity)
+    if beats is None:
+        return "not confirmed" if arm.phase == "search" else "-"
+    change = arm.metrics["test/ade"].mean / zero_velocity["ade"] - 1
+    return f"{change:+.0%}" if beats else f"{change:+.0%} NOT BETTER"
+
+
+def _sentence(claim: ClaimVerdict) -> str:
+    details = []
+    for metric in claim.metrics:
+        numbers = f"{metric.difference:+.3f}, bound {metric.bound:+.3f}, margin {metric.margin:.3f}, {metric.n_seeds} seeds"
+        details.append(f"{metric.metric} {metric.word} ({numbers}{', ' + metric.favour if metric.favour else ''})")
+    sentence = f"{claim.claim}: {claim.word}. {claim.candidate} against {claim.reference}: {'; '.join(details)}."
+    return f"{sentence} Warning: {claim.warning}." if claim.warning else sentence
+
+
+def _interval_json(interval: Interval) -> dict[str, Any]:
+    return {"mean": interval.mean, "ci_low": interval.low, "ci_high": interval.high, "members": list(interval.members)}
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

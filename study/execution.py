@@ -1,0 +1,250 @@
+"""Ray Tune as a disposable executor: jobs in, epoch reports out; nothing else in this package knows it.
+
+Tune decides nothing. What to run next, when to stop a trial and what it all means is the ``Foreman``'s; Tune starts processes where there are
+free processors, brings their reports, and notices when they die.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+# Before Ray is imported: a token for this process alone, so that no file appears in the home folder; no usage report leaves the machine; a
+# metric that a trial lacks is our business, not a reason to end the study.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "120")
+os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "1")
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from hpgan_core.trainable import EpochReport
+from hpgan_core.windows import MotionData
+from study.errors import StudyError
+from study.job import Job, train_job
+
+MAX_ATTEMPTS = 3
+
+
+class Foreman(Protocol):
+    """Who decides. Calls come one at a time, from the driver's thread."""
+
+    def next_job(self) -> Job | None:
+        """The next trial to train, or None when there is none left."""
+
+    def on_start(self, key: str, place: str) -> None:
+        """A process has begun, or begun again, to train this trial."""
+
+    def on_epoch(self, key: str, report: EpochReport) -> bool:
+        """Take a report; True stops the trial."""
+
+    def on_end(self, key: str, error: str | None) -> None:
+        """A trial has stopped, been stopped, or failed for the last time."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial occupies. Fractions of a GPU put several trials on one."""
+
+    cpus: float
+    gpus: float
+    max_concurrent: int | None
+
+
+@contextmanager
+def cluster(address: str | None) -> Iterator[dict[str, float]]:
+    """Start a local Ray, or join the one at ``address``; gives what it has, e.g. ``{"CPU": 8, "GPU": 1}``.
+
+    Raises:
+        StudyError: Ray cannot be started or reached.
+    """
+    try:
+        # A short folder: socket paths are limited to about a hundred characters.
+        local = {"include_dashboard": False, "_temp_dir": tempfile.mkdtemp(prefix="ray-")} if address is None else {}
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+        where = f"reach Ray at {address}" if address else "start a local Ray"
+        raise StudyError(f"cannot {where}: {error or type(error).__name__}; check the address, the token and that it runs") from error
+    try:
+        yield ray.cluster_resources()
+    finally:
+        ray.shutdown()
+
+
+def slots(resources: Resources) -> int:
+    """How many trials this cluster runs at a time, now; nodes may come and go."""
+    available = ray.cluster_resources()
+    wanted = {"CPU": resources.cpus, "GPU": resources.gpus}
+    fitting = min(int(available.get(kind, 0.0) / amount) for kind, amount in wanted.items() if amount > 0)
+    return min(fitting, resources.max_concurrent or fitting)
+
+
+def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path) -> bool:
+    """Train what the foreman asks for, in parallel, until it has no more.
+
+    Returns:
+        False when the run was interrupted (Ctrl-C or SIGTERM) before the foreman was done.
+
+    Raises:
+        StudyError: no node of the cluster has what one trial needs.
+        Exception: whatever the foreman raised; Tune is brought down first.
+    """
+    if slots(resources) < 1:
+        raise StudyError(
+            f"a trial needs {resources.cpus:g} CPUs and {resources.gpus:g} GPUs, but this Ray cluster has {ray.cluster_resources()}; "
+            f"change `resources:` in the study file"
+        )
+    tune_adapter = _Adapter(foreman, resources)
+    trainable = tune.with_resources(tune.with_parameters(_train_job, data=data), {"cpu": resources.cpus, "gpu": resources.gpus})
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=tune_adapter, scheduler=_Scheduler(tune_adapter), num_samples=-1, reuse_actors=resources.gpus == 0
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(scratch.resolve()),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=MAX_ATTEMPTS - 1),
+            callbacks=[_Callback(tune_adapter)],
+        ),
+    )
+    with _terminate_like_interrupt():
+        tuner.fit()
+    if tune_adapter.broken is not None:
+        raise tune_adapter.broken
+    return tune_adapter.exhausted and not tune_adapter.running
+
+
+@contextmanager
+def _terminate_like_interrupt() -> Iterator[None]:
+    """Tune winds down on SIGINT; let SIGTERM do the same."""
+    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _train_job(config: dict[str, Any], data: MotionData) -> None:
+    """The trainable: runs in a worker process."""
+    train_job(Job(**config["job"]), data, lambda report: tune.report({"report": report}))
+
+
+class _Adapter(Searcher):  # type: ignore[misc]
+    """What Tune takes for a search algorithm: it passes everything on to the foreman, and nothing back that could hurt Tune.
+
+    An exception in a searcher ends the whole of Tune with a message of its own; the foreman's is kept for ``run`` to raise.
+    """
+
+    def __init__(self, foreman: Foreman, resources: Resources) -> None:
+        super().__init__()
+        self.foreman, self.resources = foreman, resources
+        self.running: dict[str, str] = {}
+        self.errors: dict[str, str] = {}
+        self.exhausted = False
+        self.broken: Exception | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Tune pickles its searcher into files that nobody reads; ours holds locks and databases.
+        return object, ()
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self.broken or self.exhausted:
+            return str(Searcher.FINISHED)
+        if len(self.running) >= max(1, slots(self.resources)):
+            return None
+        try:
+            job = self.foreman.next_job()
+        except Exception as error:
+            self.broken = error
+            return str(Searcher.FINISHED)
+        if job is None:
+            self.exhausted = True
+            return str(Searcher.FINISHED)
+        self.running[trial_id] = job.key
+        return {"job": asdict(job)}
+
+    def started(self, trial_id: str, place: str) -> None:
+        self._call(lambda: self.foreman.on_start(self.running[trial_id], place))
+
+    def reported(self, trial_id: str, report: EpochReport) -> bool:
+        stop = self._call(lambda: self.foreman.on_epoch(self.running[trial_id], report))
+        return bool(stop) or self.broken is not None
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        key = self.running.pop(trial_id, None)
+        if key is not None:
+            cause = self.errors.pop(trial_id, "the process ended without a message") if error else None
+            self._call(lambda: self.foreman.on_end(key, cause))
+
+    def _call(self, action: Any) -> Any:
+        if self.broken:
+            return None
+        try:
+            return action()
+        except Exception as error:
+            self.broken = error
+            return None
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the record is what a study resumes from."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, see ``save``."""
+
+
+class _Scheduler(FIFOScheduler):  # type: ignore[misc]
+    """Stops the trials that the foreman wants stopped."""
+
+    def __init__(self, adapter: _Adapter) -> None:
+        super().__init__()
+        self.adapter = adapter
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return object, ()
+
+    def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
+        if "report" not in result:
+            return str(TrialScheduler.CONTINUE)
+        stop = self.adapter.reported(trial.trial_id, result["report"])
+        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+    def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:
+        error = trial.get_error()
+        self.adapter.errors[trial.trial_id] = _cause(error) if error else "the process died"
+
+
+class _Callback(tune.Callback):  # type: ignore[misc]
+    def __init__(self, adapter: _Adapter) -> None:
+        self.adapter = adapter
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return object, ()
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self.adapter.started(trial.trial_id, trial.node_ip or "this machine")
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason, in one line: what Ray wraps around it helps nobody."""
+    cause = getattr(error, "cause", None)
+    while isinstance(cause, BaseException) and cause is not error:
+        error, cause = cause, getattr(cause, "cause", None)
+    first_line = next((line for line in str(error).strip().splitlines()[::-1] if line.strip()), "")
+    return f"{type(error).__name__}: {first_line}"[:500]

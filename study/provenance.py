@@ -1,0 +1,52 @@
+"""What a result depends on besides the plan: packages, code, machine."""
+
+import hashlib
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "numpy", "ray", "optuna", "mlflow", "hpgan-study")
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, as recorded with every study and compared by ``study reproduce``."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "code": code_digest(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def code_digest() -> str:
+    """SHA-256 over the source of the core: equal digests mean that the same code trains."""
+    import hpgan_core
+
+    sha = hashlib.sha256()
+    root = Path(hpgan_core.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        sha.update(path.relative_to(root).as_posix().encode() + b"\n" + path.read_bytes())
+    return sha.hexdigest()
+
+
+def _processor() -> str:
+    """The processor's model: matrix products round differently on different ones."""
+    cpu_info = Path("/proc/cpuinfo")
+    if cpu_info.exists():
+        for line in cpu_info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def differences(recorded: dict[str, Any], current: dict[str, Any]) -> list[str]:
+    """What differs between two environments, a line each."""
+    return [
+        f"{name}: {recorded.get(name)} when recorded, {current.get(name)} now"
+        for name in sorted(recorded.keys() | current.keys())
+        if recorded.get(name) != current.get(name)
+    ]

@@ -1,0 +1,221 @@
+"""The sections of a study file that stand by themselves: types, ranges, defaults and what each key means."""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from hpgan_core.config import RANGES
+from study.yaml_source import KeyPath
+
+DEFAULT_TRIALS_PER_ARM = 10
+
+# Names become folders, tags and parts of command lines.
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+_ARM = r"^[A-Za-z0-9_][A-Za-z0-9_+.-]{0,63}$"
+_METRIC = r"^val/[a-z0-9_]+$"
+PATTERNS = {
+    _NAME: "1 to 64 letters, digits, _ . or -, the first a letter or digit",
+    _ARM: "1 to 64 letters, digits, _ + . or -, the first a letter, digit or _",
+    _METRIC: "val/ and the name of a metric, such as val/score",
+}
+
+Name = Annotated[str, StringConstraints(pattern=_NAME)]
+ArmName = Annotated[str, StringConstraints(pattern=_ARM)]
+# YAML has lists only; strictness would ask for a Python tuple.
+Words = Annotated[tuple[str, ...], Field(strict=False)]
+# NumPy's generators, which samplers use, take no greater seed.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Members = Annotated[int, Field(ge=1, le=1024)]
+Epochs = Annotated[int, Field(ge=1, le=int(RANGES["epochs"][1]))]
+
+
+def _is_plain(value: Any) -> Any:
+    if not isinstance(value, (bool, int, float, str)) or (isinstance(value, float) and not math.isfinite(value)):
+        raise PydanticCustomError("plain_value", "a finite number, text, true or false")
+    return value
+
+
+# The check in front gives one message where a union would give one for each of its types.
+Value = Annotated[bool | int | float | str, BeforeValidator(_is_plain)]
+Finding = tuple[KeyPath, str]
+
+
+class Section(BaseModel):
+    """A mapping of a study file: no unknown keys, no converted types, no change once it is read."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def problems(self) -> Iterator[Finding]:
+        """What must hold between the keys of this section and does not: the path from here, and what to tell."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _has_no_problems(self) -> Self:
+        found = [
+            InitErrorDetails(type=PydanticCustomError("study", "{text}", {"text": text}), loc=path, input=None)
+            for path, text in self.problems()
+        ]
+        if found:
+            raise ValidationError.from_exception_data(type(self).__name__, found)
+        return self
+
+
+class Split(Section):
+    """People of one split are in no other."""
+
+    seed: Seed = Field(default=0, description="Decides who belongs to which split.")
+    validation: float = Field(default=0.2, gt=0, lt=1, description="Share of the people that the search is judged on.")
+    test: float = Field(default=0.2, gt=0, lt=1, description="Share of the people that only the confirm phase sees.")
+
+    def problems(self) -> Iterator[Finding]:
+        if self.validation + self.test >= 1:
+            yield ("test",), f"must leave people to train on: validation and test make {self.validation + self.test:g}"
+
+
+class Data(Section):
+    """A data set; keys beside the two below are options of its reader."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Value | None]
+
+    dataset: str = Field(default="synthetic", description="Name of a reader.")
+    split: Split = Field(default=Split(), description="Who trains, who validates, who tests.")
+
+    @property
+    def options(self) -> dict[str, Value | None]:
+        """What the reader is called with."""
+        return dict(self.__pydantic_extra__)
+
+
+class Sampler(Section):
+    """How configurations are chosen."""
+
+    name: Literal["tpe", "random", "qmc"] = Field(
+        default="tpe", description="tpe learns from finished trials; random does not; qmc covers the space evenly."
+    )
+    seed: Seed = Field(
+        default=0, description="Same seed, same configurations, as far as the sampler depends on nothing else."
+    )
+
+
+class SuccessiveHalving(Section):
+    """Stop all but the best of each rung."""
+
+    name: Literal["successive_halving"] = Field(description="Keep the best share of the trials at each rung.")
+    grace_epochs: Epochs = Field(default=5, description="Epochs that every trial may run.")
+    reduction_factor: int = Field(default=3, ge=2, le=100, description="One of so many trials passes a rung.")
+
+
+class Median(Section):
+    """Stop what is worse than the median at the same epoch."""
+
+    name: Literal["median"] = Field(description="Stop trials that are worse than the median at the same epoch.")
+    grace_epochs: Epochs = Field(default=5, description="Epochs that every trial may run.")
+
+
+class NoPruning(Section):
+    """Let every trial finish."""
+
+    name: Literal["none"] = Field(description="Every trial runs to its end.")
+
+
+Pruner = Annotated[SuccessiveHalving | Median | NoPruning, Field(discriminator="name")]
+
+
+class Search(Section):
+    """The first phase: many configurations an arm, judged on the validation split."""
+
+    trials_per_arm: int | None = Field(
+        default=None,
+        ge=1,
+        description=f"Configurations of each arm. Default: its part of budget.trials, or {DEFAULT_TRIALS_PER_ARM}.",
+    )
+    members: Members = Field(
+        default=2, description="Seeds that train together as one trial; a trial is judged by their mean."
+    )
+    epochs: Epochs = Field(default=30, description="Length of a trial that is not stopped early.")
+    sampler: Sampler = Field(default=Sampler(), description="How configurations are chosen.")
+    pruner: Pruner = Field(
+        default=SuccessiveHalving(name="successive_halving"), description="How bad trials end early."
+    )
+
+
+class Confirm(Section):
+    """The second phase: the best trial of each arm again, with fresh seeds, on the test split."""
+
+    members: Members = Field(
+        default=5, description="Fresh seeds for each arm. Verdicts need 3 or more, and are weak under 5."
+    )
+    epochs: Epochs | None = Field(
+        default=None, description="Length of a run; there is no early stopping. Default: search.epochs."
+    )
+
+
+class Objective(Section):
+    """What the search improves."""
+
+    metric: Annotated[str, StringConstraints(pattern=_METRIC)] = Field(
+        default="val/score", description="A metric on the validation split. val/score favours no loss."
+    )
+    goal: Literal["minimize", "maximize"] = Field(
+        default="minimize", description="Whether less or more of it is better."
+    )
+
+
+class Claim(Section):
+    """One question that the study decides: is the candidate no worse than the reference, by a margin fixed here?"""
+
+    name: str = Field(min_length=1, max_length=200, description="The claim as a sentence.")
+    candidate: str = Field(description="The arm that might replace the reference.")
+    reference: str | None = Field(default=None, description="The arm to be replaced. Default: the study's reference.")
+    gate: str | None = Field(
+        default=None,
+        description="An arm without the reference's losses: the reference must beat it, or the study cannot tell. "
+        "Default: the arm without losses.",
+    )
+    metrics: Words = Field(min_length=1, description="All must hold, on the test split.")
+    keep: float = Field(
+        default=0.5, gt=0, lt=1, description="Share of the reference's effect over the gate to be kept."
+    )
+    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Error probability of the one-sided bound.")
+
+
+class Budget(Section):
+    """Where the search ends, whatever else the file says."""
+
+    trials: int | None = Field(
+        default=None, ge=1, description="Trials of all arms together; each arm has an equal part."
+    )
+    wall_time_s: float | None = Field(default=None, gt=0, description="Seconds after which no new trial starts.")
+
+
+class Resources(Section):
+    """What one trial occupies."""
+
+    cpus_per_trial: int = Field(default=1, ge=1, description="CPU cores of a trial.")
+    gpus_per_trial: float = Field(default=0.0, ge=0, description="GPUs of a trial; 0.25 lets four trials share one.")
+    max_concurrent: int | None = Field(default=None, ge=1, description="Trials at a time. Default: as many as fit.")
+
+    def problems(self) -> Iterator[Finding]:
+        if self.gpus_per_trial > 1 and not self.gpus_per_trial.is_integer():
+            yield ("gpus_per_trial",), f"must be whole above 1, found {self.gpus_per_trial}"
+
+
+class Tracking(Section):
+    """Where MLflow is."""
+
+    uri: str | None = Field(
+        default=None, description="MLflow server or database. Default: MLFLOW_TRACKING_URI, or SQLite beside the study."
+    )
+    experiment: str | None = Field(
+        default=None, min_length=1, description="MLflow experiment. Default: the study's name."
+    )
+
+    def problems(self) -> Iterator[Finding]:
+        if self.uri is not None and re.match(r"[^/]*//[^/@]*:[^/@]*@", self.uri):
+            text = "must hold no password, which would end up in the record: use MLFLOW_TRACKING_USERNAME and _PASSWORD"
+            yield ("uri",), text
