@@ -10,25 +10,30 @@ import torch
 
 from hpgan_core.durable import write_durably
 
-NAME = re.compile(r"epoch-(\d{6})-([0-9a-f]{64})\.pt")
-KEPT = 2
+NAME = re.compile(r"epoch-(\d+)-([0-9a-f]{64})\.pt")
 
 
 def write_checkpoint(folder: Path, epoch: int, content: dict[str, Any]) -> Path:
-    """Write ``content`` (tensors and plain values) as the newest checkpoint of ``folder``; the one before stays, older ones go."""
+    """Write ``content`` (tensors and plain values) as the newest checkpoint of ``folder``.
+
+    The one of the latest epoch before stays; all others go, also what a killed process left unfinished and damaged
+    checkpoints of later epochs.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     torch.save(content, buffer)
     data = buffer.getvalue()
     path = folder / f"epoch-{epoch:06d}-{hashlib.sha256(data).hexdigest()}.pt"
     write_durably(path, data)
-    for old in _newest_first(folder)[KEPT:]:
-        old.unlink(missing_ok=True)
+    before = [other for other in _newest_first(folder) if _parsed(other)[0] < epoch]
+    for other in folder.glob("*epoch-*.pt*"):
+        if other not in (path, *before[:1]):
+            other.unlink()
     return path
 
 
 def read_newest_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint whose content matches its name; a damaged one is passed over for the one before; None without any."""
+    """The newest checkpoint whose content matches its name: a damaged one is passed over; None without any."""
     for path in _newest_first(folder):
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() == _parsed(path)[1]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Any, Literal, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hpgan_core.errors import BadInput
 
@@ -36,11 +36,13 @@ class TrainingConfig:
         discriminator_learning_rate: Adam's, for the discriminator, which only judges.
         adam_beta1: decay of the mean of gradients.
         adam_beta2: decay of the mean of squared gradients.
-        averaging: decay a step of the averaged generator weights that are evaluated; 0 evaluates the weights themselves.
+        averaging: decay a step of the averaged generator weights that are evaluated; 0 evaluates the weights
+            themselves.
         epochs: passes over the training clips, one random window of each clip a pass.
         evaluation_samples: futures drawn for each past while training (K of the best-of-K metrics).
         evaluation_windows: at most so many validation windows are evaluated each epoch.
         final_samples: K for the test split.
+        final_windows: at most so many test windows are evaluated, once.
     """
 
     losses: tuple[str, ...] = ("consistency", "bone")
@@ -68,6 +70,7 @@ class TrainingConfig:
     evaluation_samples: int = 10
     evaluation_windows: int = 96
     final_samples: int = 50
+    final_windows: int = 400
 
     def __post_init__(self) -> None:
         problems = [
@@ -75,11 +78,14 @@ class TrainingConfig:
             for name, (low, high) in RANGES.items()
             if not low <= getattr(self, name) <= high
         ]
+        problems += [
+            unknown_name(name, getattr(self, name), known)
+            for name, known in CHOICES.items()
+            if getattr(self, name) not in known
+        ]
         problems += [unknown_name("loss", loss, LOSS_NAMES) for loss in self.losses if loss not in LOSS_NAMES]
         if len(set(self.losses)) != len(self.losses):
             problems.append(f"losses = {list(self.losses)} names a loss twice")
-        if self.z_distribution not in ("uniform", "normal"):
-            problems.append(f"z_distribution = {self.z_distribution!r} is neither 'uniform' nor 'normal'")
         if problems:
             raise BadInput("; ".join(problems))
 
@@ -95,10 +101,10 @@ class TrainingConfig:
         from hpgan_core.presets import PRESETS
 
         given = dict(settings)
-        preset = given.pop("preset", "recommended")
-        if preset not in PRESETS:
-            raise BadInput(unknown_name("preset", preset, PRESETS))
+        preset = str(given.pop("preset", "recommended"))
         problems, values = [], {}
+        if preset not in PRESETS:
+            problems.append(unknown_name("preset", preset, PRESETS))
         for name, value in given.items():
             if name not in SETTINGS:
                 problems.append(unknown_name("setting", name, SETTINGS))
@@ -106,9 +112,13 @@ class TrainingConfig:
                 problems.append(f"{name} must be {SETTINGS[name].__name__}, found {value!r}")
             else:
                 values[name] = converted
+        try:
+            config = replace(PRESETS.get(preset, cls()), **values)
+        except BadInput as out_of_range:
+            problems.append(str(out_of_range))
         if problems:
             raise BadInput("; ".join(problems))
-        return replace(PRESETS[preset], **values)
+        return config
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values that ``from_mapping`` turns into an equal configuration."""
@@ -138,6 +148,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "evaluation_samples": (2, 1000),
     "evaluation_windows": (1, 1_000_000),
     "final_samples": (2, 1000),
+    "final_windows": (1, 1_000_000),
 }
 
 
@@ -147,8 +158,15 @@ def _setting_types() -> dict[str, type]:
     return {name: str if origin is Literal else origin for name, origin in origins.items()}
 
 
+def _setting_choices() -> dict[str, tuple[str, ...]]:
+    hints = get_type_hints(TrainingConfig)
+    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
+
+
 # Name of every setting and the Python type of its value.
 SETTINGS: dict[str, type] = _setting_types()
+# The words that a setting accepts, where it is one of a few.
+CHOICES: dict[str, tuple[str, ...]] = _setting_choices()
 
 
 def convert_setting(name: str, value: Any) -> Any | None:

@@ -1,6 +1,7 @@
 """The losses an arm adds to WGAN-GP's generator loss, and the table that names them.
 
-Each takes motions ``(..., B, T, J, 3)`` and returns one number for each leading index: a population ``(S, B, T, J, 3)`` gives ``(S,)``.
+Each takes motions ``(..., B, T, J, 3)`` and returns one number for each leading index: a population ``(S, B, T, J, 3)``
+gives ``(S,)``.
 """
 
 from dataclasses import dataclass
@@ -51,8 +52,8 @@ def gt_loss(past: Tensor, predicted: Tensor, future: Tensor, skeleton: Skeleton)
         Square of the normalised unit, >= 0, ``(...)``.
 
     Source:
-        The report's substitute for the two losses below, weight 1. Its text detaches the prediction, which would leave no gradient at
-        all; here it is not detached.
+        The report's substitute for the two losses below, weight 1. Its text detaches the prediction, which would leave
+        no gradient at all; here it is not detached.
     """
     return (predicted - future).square().mean(dim=(-4, -3, -2, -1))
 
@@ -70,8 +71,8 @@ def consistency_loss(past: Tensor, predicted: Tensor, future: Tensor, skeleton: 
         Normalised unit a frame, >= 0, ``(...)``.
 
     Source:
-        Barsoum et al. 2018. The authors' code takes one Frobenius norm over the whole batch, divided by B T, which makes the weight depend
-        on the batch size; we take the norm of each pose's change and average.
+        Barsoum et al. 2018. The authors' code takes one Frobenius norm over the whole batch, divided by B T, which
+        makes the weight depend on the batch size; we take the norm of each pose's change and average.
     """
     change = torch.diff(torch.cat([past[..., -1:, :, :], predicted], dim=-3), dim=-3)
     return length(change.flatten(-2)).mean(dim=(-2, -1))
@@ -95,8 +96,8 @@ def bone_loss(past: Tensor, predicted: Tensor, future: Tensor, skeleton: Skeleto
         ValueError: the motions do not have ``skeleton.n_joints`` joints.
 
     Source:
-        Barsoum et al. 2018. The authors' code sums over bones, in normalised coordinates, one bone twice; we take the mean over
-        the bones of the tree in metres, so that the weight means the same for any skeleton and scaling.
+        Barsoum et al. 2018. The authors' code sums over bones, in normalised coordinates, one bone twice; we take the
+        mean over the bones of the tree in metres, so that the weight means the same for any skeleton and scaling.
     """
     return relative_bone_change(past, predicted, skeleton).mean(dim=(-3, -2, -1))
 
@@ -109,7 +110,7 @@ def relative_bone_change(past: Tensor, motion: Tensor, skeleton: Skeleton) -> Te
 
 @dataclass(frozen=True)
 class LossRow:
-    """A loss, the coordinates it is computed in, and the metrics that it trains on directly (a comparison on them favours it)."""
+    """A loss, the coordinates it is computed in, and the metrics it trains on, on which a comparison favours it."""
 
     function: MotionLoss
     space: Literal["normalised", "metres"]

@@ -1,7 +1,7 @@
 """How good predicted futures are: functions of motions in metres, and the table that names them.
 
-Shapes: K futures are drawn for each of N windows, ``(N, K, T, J, 3)``; the past is ``(N, T_past, J, 3)``, the truth ``(N, T, J, 3)``.
-Functions return a value a window, ``(N,)``; ``evaluate`` reduces them to one number a metric.
+Shapes: K futures are drawn for each of N windows, ``(N, K, T, J, 3)``; the past is ``(N, T_past, J, 3)``, the truth
+``(N, T, J, 3)``. Functions return a value a window, ``(N,)``; ``evaluate`` reduces them to one number a metric.
 """
 
 from dataclasses import dataclass
@@ -10,19 +10,28 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hpgan_core.losses import bone_lengths, relative_bone_change
+from hpgan_core.losses import BONE_EPSILON_M, bone_lengths, relative_bone_change
 from hpgan_core.skeleton import Skeleton
 
 MM = 1000.0
-# Below these the logarithms of ``score`` stop: a variation of bones under 0.5 % is the sensor's, and a frozen pose has no jerk at all.
+# Below these the logarithms of ``score`` stop: a variation of bones under 0.5 % is the sensor's, and a frozen pose has
+# no jerk at all.
 MIN_BONE_VARIATION = 0.005
 MIN_RATIO = 1e-3
+# Keeps ratios finite where held-out people do not move at all.
+MIN_REFERENCE = 1e-9
 
 
 def root_relative(motion: Tensor, root: int) -> Tensor:
-    """Each pose as one vector of its joints relative to the root, the root dropped: ``(..., J, 3)`` to ``(..., 3 (J - 1))``."""
+    """Joints relative to the root, which is dropped, a vector a pose: ``(..., J, 3)`` to ``(..., 3 (J - 1))``."""
     others = [joint for joint in range(motion.shape[-2]) if joint != root]
     return (motion[..., others, :] - motion[..., root : root + 1, :]).flatten(-2)
+
+
+def norm(vectors: Tensor) -> Tensor:
+    """Euclidean length over the last axis."""
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1)
+    return lengths
 
 
 def average_displacement_error(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -36,15 +45,15 @@ def average_displacement_error(predicted: Tensor, truth: Tensor) -> Tensor:
         The unit of the poses, ``(N,)``: ``min_k mean_t |predicted_kt - truth_t|``.
 
     Source:
-        Yuan and Kitani 2020 (DLow). The distance is between whole pose vectors, which makes it the square root of the number of joints times
-        the root-mean-square joint error.
+        Yuan and Kitani 2020 (DLow). The distance is between whole pose vectors, which makes it the square root of the
+        number of joints times the root-mean-square joint error.
     """
-    return (predicted - truth.unsqueeze(1)).norm(dim=-1).mean(-1).amin(1)
+    return norm(predicted - truth.unsqueeze(1)).mean(-1).amin(1)
 
 
 def final_displacement_error(predicted: Tensor, truth: Tensor) -> Tensor:
     """FDE: as ``average_displacement_error``, of the last frame alone; the best of K is chosen anew."""
-    return (predicted[:, :, -1] - truth[:, None, -1]).norm(dim=-1).amin(1)
+    return norm(predicted[:, :, -1] - truth[:, None, -1]).amin(1)
 
 
 def average_pairwise_distance(predicted: Tensor) -> Tensor:
@@ -54,7 +63,8 @@ def average_pairwise_distance(predicted: Tensor) -> Tensor:
         predicted: poses as vectors, ``(N, K, T, D)``.
 
     Returns:
-        The unit of the poses, ``(N,)``: mean over pairs of the distance between whole futures, all T D numbers as one vector; 0 for K = 1.
+        The unit of the poses, ``(N,)``: mean over pairs of the distance between whole futures, all T D numbers as one
+        vector; 0 for K = 1.
     """
     futures = predicted.flatten(2)
     n_futures = futures.shape[1]
@@ -66,8 +76,8 @@ def average_pairwise_distance(predicted: Tensor) -> Tensor:
 
 
 def joint_error_mm(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Mean distance of a joint from its true place in camera space, millimetres, over joints, frames and all K futures, ``(N,)``."""
-    return MM * (predicted - truth.unsqueeze(1)).norm(dim=-1).mean(dim=(1, 2, 3))
+    """Mean distance of a joint from its true place in camera space over joints, frames and all K futures, ``(N,)``."""
+    return MM * norm(predicted - truth.unsqueeze(1)).mean(dim=(1, 2, 3))
 
 
 def bone_error(past: Tensor, predicted: Tensor, skeleton: Skeleton) -> Tensor:
@@ -83,28 +93,27 @@ def bone_jitter(past: Tensor, predicted: Tensor, skeleton: Skeleton) -> Tensor:
     """
     reference = bone_lengths(past[:, None, -1:], skeleton)
     lengths = torch.cat([reference.expand(-1, predicted.shape[1], -1, -1), bone_lengths(predicted, skeleton)], dim=2)
-    return (lengths.diff(dim=2).abs() / reference).mean(dim=(1, 2, 3))
+    return (lengths.diff(dim=2).abs() / (reference + BONE_EPSILON_M)).mean(dim=(1, 2, 3))
 
 
-def jerk(past: Tensor, future: Tensor, frame_rate_hz: float) -> Tensor:
-    """Mean length of the third derivative of joint positions, from the last three observed frames on, so that the seam counts.
+def jerk(future: Tensor, frame_rate_hz: float) -> Tensor:
+    """Mean length of the third derivative of joint positions within the future.
+
+    The seam to the past has its own metric, the first frame's jump.
 
     Args:
-        past: metres, ``(N, T_past, J, 3)``, T_past >= 3.
-        future: metres, ``(N, K, T, J, 3)``.
+        future: metres, ``(N, K, T, J, 3)``, T >= 4.
         frame_rate_hz: frames a second.
 
     Returns:
-        m/s^3, ``(N,)``.
+        m/s^3, ``(N,)``; 0 for a frozen pose.
     """
-    seam = past[:, None, -3:].expand(-1, future.shape[1], -1, -1, -1)
-    third_difference = torch.cat([seam, future], dim=2).diff(n=3, dim=2)
-    return third_difference.norm(dim=-1).mean(dim=(1, 2, 3)) * frame_rate_hz**3
+    return norm(future.diff(n=3, dim=2)).mean(dim=(1, 2, 3)) * frame_rate_hz**3
 
 
 def first_frame_jump_mm(past: Tensor, predicted: Tensor) -> Tensor:
     """Mean distance of a joint between the last observed and the first predicted frame, millimetres, ``(N,)``."""
-    return MM * (predicted[:, :, 0] - past[:, None, -1]).norm(dim=-1).mean(dim=(1, 2))
+    return MM * norm(predicted[:, :, 0] - past[:, None, -1]).mean(dim=(1, 2))
 
 
 @dataclass(frozen=True)
@@ -125,20 +134,26 @@ METRICS: dict[str, MetricRow] = {
     "bone_jitter": MetricRow("1", "minimize", "relative change of bone length from frame to frame"),
     "jerk_ratio": MetricRow("1", "one", "jerk over the truth's jerk: 1 is as smooth as people are"),
     "first_frame_jump_mm": MetricRow("mm", "minimize", "step from the last observed to the first predicted pose"),
-    "score": MetricRow("1", "minimize", "mean log ratio of ADE, bone error and jerk to zero velocity's ADE and the data's own bones and jerk"),
+    "score": MetricRow(
+        "1",
+        "minimize",
+        "mean log ratio of ADE, bone error and jerk to zero velocity's ADE and the data's own bones and jerk",
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the score compares with, on the same windows: zero velocity's ADE, the truth's own bone variation and jerk."""
+    """What the score compares with on the same windows: zero velocity's ADE, the truth's bone variation and jerk."""
 
     zero_velocity_ade: float
     bone_variation: float
     jerk: float
 
 
-def evaluate(past: Tensor, predicted: Tensor, truth: Tensor, skeleton: Skeleton, frame_rate_hz: float) -> dict[str, Tensor]:
+def evaluate(
+    past: Tensor, predicted: Tensor, truth: Tensor, skeleton: Skeleton, frame_rate_hz: float
+) -> dict[str, Tensor]:
     """The value of every metric but the score for each window, ``(N,)`` each; ``jerk`` stands in for its ratio."""
     poses, true_poses = root_relative(predicted, skeleton.root), root_relative(truth, skeleton.root)
     return {
@@ -148,7 +163,7 @@ def evaluate(past: Tensor, predicted: Tensor, truth: Tensor, skeleton: Skeleton,
         "joint_error_mm": joint_error_mm(predicted, truth),
         "bone_error": bone_error(past, predicted, skeleton),
         "bone_jitter": bone_jitter(past, predicted, skeleton),
-        "jerk": jerk(past, predicted, frame_rate_hz),
+        "jerk": jerk(predicted, frame_rate_hz),
         "first_frame_jump_mm": first_frame_jump_mm(past, predicted),
     }
 
@@ -164,12 +179,15 @@ def summarise(by_window: dict[str, Tensor], reference: Reference) -> dict[str, f
 def score(ade: float, bone_error: float, jerk_ratio: float, reference: Reference) -> float:
     """One number that favours no loss: each of the three terms is what one arm trains on and another does not.
 
-    ``(log(ADE / zero velocity's ADE) + log(bone error / the data's own bone variation) + |log(jerk / the truth's jerk)|) / 3``, lower is
-    better. A frozen pose gains nothing on the first term and loses on the third; a perfect average future loses on the third; bones
-    stiffer than the data's own gain nothing, since the data's variation is the sensor's noise.
+    ``(log(ADE / zero velocity's ADE) + log(bone error / the data's own bone variation) + |log(jerk / the truth's
+    jerk)|) / 3``, lower is better. A frozen pose gains nothing on the first term and loses on the third; a perfect
+    average future loses on the third; bones stiffer than the data's own gain nothing, since the data's variation is the
+    sensor's noise.
     """
     own = max(reference.bone_variation, MIN_BONE_VARIATION)
-    terms = torch.tensor([ade / reference.zero_velocity_ade, max(bone_error, own) / own, jerk_ratio], dtype=torch.float64)
+    terms = torch.tensor(
+        [ade / reference.zero_velocity_ade, max(bone_error, own) / own, jerk_ratio], dtype=torch.float64
+    )
     displacement, bones, smoothness = terms.clamp_min(MIN_RATIO).log().tolist()
     return float((displacement + bones + abs(smoothness)) / 3)
 
@@ -192,10 +210,13 @@ def measure_reference(past: Tensor, truth: Tensor, skeleton: Skeleton, frame_rat
     """The reference of ``score`` for these windows."""
     frozen = evaluate(past, zero_velocity(past, truth.shape[1]), truth, skeleton, frame_rate_hz)
     own = evaluate(past, truth.unsqueeze(1), truth, skeleton, frame_rate_hz)
-    return Reference(*(values.double().mean().item() for values in (frozen["ade"], own["bone_error"], own["jerk"])))
+    measured = (frozen["ade"], own["bone_error"], own["jerk"])
+    return Reference(*(max(values.double().mean().item(), MIN_REFERENCE) for values in measured))
 
 
-def evaluate_baselines(past: Tensor, truth: Tensor, skeleton: Skeleton, frame_rate_hz: float) -> dict[str, dict[str, float]]:
+def evaluate_baselines(
+    past: Tensor, truth: Tensor, skeleton: Skeleton, frame_rate_hz: float
+) -> dict[str, dict[str, float]]:
     """Every metric of every baseline on these windows."""
     reference = measure_reference(past, truth, skeleton, frame_rate_hz)
     return {

@@ -1,24 +1,27 @@
-"""Generator, critic and discriminator of a population: one network for each member, their weights stacked along the first axis.
+"""Generator, critic and discriminator of a population: a network a member, weights stacked along the first axis.
 
-``S`` members, ``B`` windows, ``D = 3 J`` numbers a pose, ``H`` hidden. Every operation is a batched matrix product over ``S``, so a population
-costs one kernel launch where separate networks cost ``S``.
+``S`` members, ``B`` windows, ``D = 3 J`` numbers a pose, ``H`` hidden. Every operation is a batched matrix product over
+``S``, so a population costs one kernel launch where separate networks cost ``S``.
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 LEAK = 0.01
-# The head starts near zero, as the original's does (sigma 0.001): the first predictions are the mean pose or, residual, the last one.
+# The head starts near zero, as the original's does (sigma 0.001): the first predictions are the mean pose or, residual,
+# the last one.
 HEAD_SPREAD = 0.01
 
 
 class StackedLinear(nn.Module):
     """``S`` linear layers side by side: ``(S, N, in)`` to ``(S, N, out)``.
 
-    Weights and biases start uniform in +-``spread``/sqrt(in), as torch.nn.Linear's do; each member draws from its own generator.
+    Weights and biases start uniform in +-``spread``/sqrt(in), as torch.nn.Linear's do; each member draws from its own
+    generator.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class StackedGRU(nn.Module):
 
     def __init__(self, generators: Sequence[torch.Generator], n_in: int, hidden_size: int, layers: int) -> None:
         super().__init__()
+        self.hidden_size = hidden_size
         sizes = [n_in] + [hidden_size] * (layers - 1)
         self.inputs = nn.ModuleList(StackedLinear(generators, size, 3 * hidden_size) for size in sizes)
         self.hidden = nn.ModuleList(StackedLinear(generators, hidden_size, 3 * hidden_size) for _ in sizes)
@@ -59,7 +63,7 @@ class StackedGRU(nn.Module):
         last_states = []
         for to_gates, from_state in zip(self.inputs, self.hidden, strict=True):
             gates = to_gates(rows.flatten(1, 2)).unflatten(1, (batch, frames)).unbind(2)
-            state = rows.new_zeros(members, batch, from_state.weight.shape[1])
+            state = rows.new_zeros(members, batch, self.hidden_size)
             outputs = []
             for frame_gates in gates:
                 state = gru_cell(frame_gates, from_state(state), state)
@@ -81,16 +85,24 @@ def gru_cell(input_gates: Tensor, state_gates: Tensor, state: Tensor) -> Tensor:
 class Generator(nn.Module):
     """Past poses and a random vector to future poses, all normalised.
 
-    The original code's network: a linear map of each observed pose into a GRU; a second GRU starts from the first one's states plus a linear map
-    of z for each layer, is fed its own output through one linear map, and a linear head reads the poses. With ``residual`` the head's
-    output is the change from one frame to the next, which removes the jump at the first predicted frame.
+    The original code's network: a linear map of each observed pose into a GRU; a second GRU starts from the first one's
+    states plus a linear map of z for each layer, is fed its own output through one linear map, and a linear head reads
+    the poses. With ``residual`` the head's output is the change from one frame to the next, which removes the jump at
+    the first predicted frame.
 
     Source:
-        Barsoum et al. 2018 and its code; torch's GRU applies the reset gate after the matrix product, TensorFlow's before.
+        Barsoum et al. 2018 and its code; torch's GRU applies the reset gate after the matrix product, TensorFlow's
+        before.
     """
 
     def __init__(
-        self, generators: Sequence[torch.Generator], pose_size: int, hidden_size: int, layers: int, z_size: int, residual: bool
+        self,
+        generators: Sequence[torch.Generator],
+        pose_size: int,
+        hidden_size: int,
+        layers: int,
+        z_size: int,
+        residual: bool,
     ) -> None:
         super().__init__()
         self.residual = residual
@@ -125,32 +137,34 @@ class Generator(nn.Module):
             states = self.decoder.step(layer_input, states)
             outputs.append(states[-1])
             layer_input = self.feed_back(states[-1])
-        poses = self.head(torch.stack(outputs, dim=2).flatten(1, 2)).unflatten(1, (batch, futures, frames))
+        poses: Tensor = self.head(torch.stack(outputs, dim=2).flatten(1, 2)).unflatten(1, (batch, futures, frames))
         return past[:, :, None, -1:] + poses.cumsum(3) if self.residual else poses
 
 
 class Critic(nn.Module):
     """A fully connected network that gives one number to a whole motion, ``(S, N, in)`` to ``(S, N)``.
 
-    Leaky ReLU makes it piecewise linear. Its gradient with respect to the input is therefore a product of its weights and of the
-    activations' slopes, and the slopes are constants almost everywhere: the gradient penalty and the penalty's own gradient
-    need no double backward pass.
+    Leaky ReLU makes it piecewise linear. Its gradient with respect to the input is therefore a product of its weights
+    and of the activations' slopes, and the slopes are constants almost everywhere: the gradient penalty and the
+    penalty's own gradient need no double backward pass.
     """
 
     def __init__(self, generators: Sequence[torch.Generator], n_in: int, hidden_size: int, layers: int) -> None:
         super().__init__()
         sizes = [n_in] + [hidden_size] * layers + [1]
-        self.layers = nn.ModuleList(StackedLinear(generators, *sizes_of_layer) for sizes_of_layer in pairwise(sizes))
+        layers_in_order = nn.ModuleList(StackedLinear(generators, *ends) for ends in pairwise(sizes))
+        self.layers = cast(Sequence[StackedLinear], layers_in_order)
 
     def forward(self, motion: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
             motion = nn.functional.leaky_relu(layer(motion), LEAK)
-        return self.layers[-1](motion).squeeze(-1)
+        values: Tensor = self.layers[-1](motion)
+        return values.squeeze(-1)
 
 
 def slopes(pre_activation: Tensor) -> Tensor:
     """The derivative of leaky ReLU."""
-    return torch.where(pre_activation > 0, 1.0, LEAK).to(pre_activation.dtype)
+    return torch.full_like(pre_activation, LEAK).masked_fill_(pre_activation > 0, 1.0)
 
 
 def uniform(generators: Sequence[torch.Generator], bound: float, shape: tuple[int, ...]) -> Tensor:

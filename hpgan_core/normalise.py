@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-NORMALISATIONS = ("root_centred", "per_joint", "none")
 # A joint that hardly moves must not have its sensor noise blown up to unit variance.
 MIN_DEVIATION_M = 1e-3
 
@@ -28,8 +27,9 @@ class Normaliser:
     def fit(cls, windows: Tensor, past_frames: int, kind: str, root: int) -> "Normaliser":
         """Fit on training windows in metres, ``(N, T, J, 3)``.
 
-        ``root_centred`` moves the last observed root to the origin and divides by one number, so that bone lengths keep their
-        proportions; ``per_joint`` is the original code's ``(x - mean) / (2 sigma)`` for each joint and axis; ``none`` is the report's.
+        ``root_centred`` moves the last observed root to the origin and divides by one number, so that bone lengths keep
+        their proportions; ``per_joint`` is the original code's ``(x - mean) / (2 sigma)`` for each joint and axis;
+        ``none`` is the report's.
         Statistics are taken in float64: in float32 the mean of a large data set drifts.
         """
         n_joints = windows.shape[-2]

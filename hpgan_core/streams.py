@@ -1,7 +1,8 @@
 """Random streams: one independent generator for each purpose of each member in each epoch.
 
-A stream is a function of (seed, purpose, epoch) and of nothing else. Hence member ``i`` sees the same initial weights, batches and z in
-every arm whatever the other streams consumed, and a resumed run needs no saved generator state to equal an uninterrupted one.
+A stream is a function of (seed, purpose, epoch) and of nothing else. Hence member ``i`` sees the same initial weights,
+batches and z in every arm whatever the other streams consumed, and a resumed run needs no saved generator state to
+equal an uninterrupted one.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,8 @@ PURPOSES = ("generator", "critic", "discriminator", "windows", "z", "interpolati
 
 def stream(seed: int, purpose: str, epoch: int = 0) -> torch.Generator:
     """A CPU generator, equal for equal arguments and independent of all others."""
-    entropy = np.random.SeedSequence([seed, PURPOSES.index(purpose), epoch]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(entropy))
+    sequence = np.random.SeedSequence(seed, spawn_key=(PURPOSES.index(purpose), epoch))
+    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
 
 
 def streams(seeds: Sequence[int], purpose: str, epoch: int = 0) -> list[torch.Generator]:

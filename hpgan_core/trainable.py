@@ -18,11 +18,13 @@ from hpgan_core.errors import BadInput
 from hpgan_core.metrics import evaluate_baselines
 from hpgan_core.streams import stream
 from hpgan_core.training import EvaluationWindows, Population, diverged
-from hpgan_core.windows import Clips, MotionData, gather
+from hpgan_core.windows import MotionData, gather
 
 # A checkpoint of a large population takes longer than an epoch of a small one: at most one in so many seconds.
 CHECKPOINT_INTERVAL_S = 20.0
 SHOWCASE_WINDOWS, SHOWCASE_FUTURES = 3, 4
+# Every epoch is judged by the same z: evaluation streams are numbered by what they judge, not by epoch.
+VALIDATION_Z, TEST_Z, SHOWCASE_Z = range(3)
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,14 @@ class EpochReport:
 
     Attributes:
         epoch: 1-based.
-        members: every metric of every member, ``{"val/ade": [member 0, member 1, ...], ...}``; NaN where a member has diverged.
+        members: every metric of every member, ``{"val/ade": [member 0, member 1, ...], ...}``; where a member has
+            diverged, some are not finite.
         mean: mean over the members that have not diverged; empty when all have.
         spread: their standard deviation; empty for fewer than two.
         diverged: how many members have non-finite metrics.
         seconds: training and evaluation time of this epoch.
-        motions: what the first member predicts for the showcase windows, metres, ``(windows, futures, T, J, 3)``; None in reports
-            that are given again.
+        motions: what the first member predicts for the showcase windows, metres, ``(windows, futures, T, J, 3)``; None
+            in reports that are given again.
     """
 
     epoch: int
@@ -78,8 +81,8 @@ def train(
         data: the three splits.
         seeds: distinct, >= 0. The numbers of a member depend on its seed and the configuration alone.
         report: receives each epoch's report in order; whatever it raises ends the training.
-        resume_from: a folder for checkpoints. Where it holds one, training goes on after it, and its epochs' reports are
-            given again first, so that a caller that missed some loses none.
+        resume_from: a folder for checkpoints. Where it holds one, training goes on after it, and its epochs' reports
+            are given again first, so that a caller that missed some loses none.
         test: open the test split after the last epoch; its metrics stand in the last report as ``test/...``.
         device: where to train, e.g. ``cpu`` or ``cuda``.
 
@@ -94,13 +97,16 @@ def train(
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise BadInput(f"seeds must be distinct integers of 0 or more, found {list(seeds)}")
     population = Population(config, data, seeds, device)
-    reports = _resume(population, resume_from) if resume_from else []
+    run = {"config": config.to_mapping(), "seeds": [int(seed) for seed in seeds], "data": data.digest, "test": test}
+    reports = _resume(population, resume_from, run) if resume_from else []
     for past_report in reports:
         report(past_report)
 
     validation = population.evaluation_windows(data.validation, config.evaluation_windows)
     showcase_past = torch.tensor(showcase(data)[0], device=population.device, dtype=population.dtype)
-    showcase_z = population.sample_z([stream(0, "evaluation", epoch=2)], len(showcase_past), SHOWCASE_FUTURES, config.z_size)
+    showcase_z = population.sample_z(
+        [stream(0, "evaluation", SHOWCASE_Z)], len(showcase_past), SHOWCASE_FUTURES, config.z_size
+    )
     showcase_z = showcase_z.expand(len(seeds), -1, -1, -1)
     last_checkpoint = time.monotonic()
     while population.epochs_done < config.epochs:
@@ -108,17 +114,20 @@ def train(
         losses = population.train_epoch()
         epoch = population.epochs_done
         last = epoch == config.epochs
-        by_member = _with_prefix("val", population.evaluate(validation, config.evaluation_samples, epoch=0))
+        by_member = _with_prefix("val", population.evaluate(validation, config.evaluation_samples, VALIDATION_Z))
         for name, values in losses.items():
             for metrics, value in zip(by_member, values.tolist(), strict=True):
                 metrics[f"train/{name}"] = value
         if last and test:
-            test_metrics = _with_prefix("test", population.evaluate(_test_windows(population), config.final_samples, epoch=1))
+            test_metrics = _with_prefix(
+                "test", population.evaluate(_test_windows(population), config.final_samples, TEST_Z)
+            )
             by_member = [metrics | more for metrics, more in zip(by_member, test_metrics, strict=True)]
         motions = population.predict(showcase_past, showcase_z)[0].cpu().numpy()
         reports.append(EpochReport.summarise(epoch, by_member, time.monotonic() - started))
         if resume_from and (last or time.monotonic() - last_checkpoint > CHECKPOINT_INTERVAL_S):
-            _save(population, resume_from, reports)
+            content = {"run": run, "reports": [asdict(past) for past in reports], "population": population.state()}
+            write_checkpoint(resume_from, epoch, content)
             last_checkpoint = time.monotonic()
         # After the checkpoint: a run that is stopped while it reports can be resumed from here.
         report(replace(reports[-1], motions=motions))
@@ -126,17 +135,24 @@ def train(
 
 
 def showcase(data: MotionData) -> tuple[np.ndarray, np.ndarray]:
-    """The windows that every picture of every run on this data shows: the past, and the true future, metres, ``(windows, T, J, 3)``.
+    """The windows that every picture of every run on this data shows: past and future, ``(windows, T, J, 3)``, metres.
 
-    Validation windows at even distances among the livelier half: a person who stands still tells predictions apart badly.
+    Validation windows at even distances among the half whose past and future are both lively: of a person
+    who stands still all predictions look alike, and who is about to begin cannot be predicted.
     """
     starts = data.validation.strided_starts(data.past_frames, data.window)
     windows = gather(torch.tensor(data.validation.frames), starts, data.window)
-    movement = (windows - windows[:, data.past_frames - 1 : data.past_frames]).norm(dim=-1).mean(dim=(1, 2))
-    lively = torch.nonzero(movement >= movement.median()).squeeze(1)
+    distance = (windows - windows[:, data.past_frames - 1 : data.past_frames]).norm(dim=-1).mean(-1)
+    liveliness = torch.minimum(_rank(distance[:, : data.past_frames]), _rank(distance[:, data.past_frames :]))
+    lively = torch.nonzero(liveliness >= liveliness.median()).squeeze(1)
     chosen = lively[torch.linspace(0, len(lively) - 1, min(SHOWCASE_WINDOWS, len(lively))).round().long()]
-    past, truth = windows[chosen].split([data.past_frames, data.future_frames], dim=1)
-    return past.numpy(), truth.numpy()
+    lively_windows = windows[chosen].numpy()
+    return lively_windows[:, : data.past_frames], lively_windows[:, data.past_frames :]
+
+
+def _rank(distance: torch.Tensor) -> torch.Tensor:
+    """Place of each window by its mean distance over time, ``(windows, T)`` to ``(windows,)``."""
+    return distance.mean(1).argsort().argsort()
 
 
 def write_motions(path: Path, motions: np.ndarray) -> None:
@@ -146,44 +162,38 @@ def write_motions(path: Path, motions: np.ndarray) -> None:
     write_durably(path, buffer.getvalue())
 
 
-def baselines(data: MotionData, split: str) -> dict[str, dict[str, float]]:
-    """Every metric of the baselines that need no training, on the windows on which populations are evaluated."""
-    clips: Clips = getattr(data, split)
-    windows = gather(torch.tensor(clips.frames), clips.strided_starts(data.past_frames, data.window), data.window)
-    past, truth = windows.split([data.past_frames, data.future_frames], dim=1)
+def test_baselines(data: MotionData, final_windows: int) -> dict[str, dict[str, float]]:
+    """Every metric of the baselines that need no training, on the test windows that populations are evaluated on."""
+    starts = data.test.strided_starts(data.past_frames, data.window, final_windows)
+    windows = gather(torch.tensor(data.test.frames), starts, data.window)
+    past, truth = windows[:, : data.past_frames], windows[:, data.past_frames :]
     return evaluate_baselines(past, truth, data.skeleton, data.frame_rate_hz)
 
 
 def _test_windows(population: Population) -> EvaluationWindows:
-    return population.evaluation_windows(population.data.test, most=None)
+    return population.evaluation_windows(population.data.test, population.config.final_windows)
 
 
 def _with_prefix(prefix: str, by_member: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{f"{prefix}/{name}": value for name, value in metrics.items()} for metrics in by_member]
 
 
-def _save(population: Population, folder: Path, reports: list[EpochReport]) -> None:
-    content = {"run": _identity(population), "reports": [asdict(report) for report in reports], "population": population.state()}
-    write_checkpoint(folder, population.epochs_done, content)
-
-
-def _resume(population: Population, folder: Path) -> list[EpochReport]:
+def _resume(population: Population, folder: Path, run: dict[str, Any]) -> list[EpochReport]:
     """Load the newest whole checkpoint of this very run, and return the reports up to it."""
     content = read_newest_checkpoint(folder)
     if content is None:
         return []
-    if content["run"] != _identity(population):
-        raise BadInput(f"{folder}: the checkpoint there is of another configuration, other seeds or other data; use an empty folder")
+    if others := [name for name, value in run.items() if content["run"].get(name) != value]:
+        raise BadInput(f"{folder}: the checkpoint there is of another run ({', '.join(others)}); name an empty folder")
     population.load_state(content["population"])
     return [EpochReport(**report) for report in content["reports"]]
 
 
-def _identity(population: Population) -> dict[str, Any]:
-    return {"config": population.config.to_mapping(), "seeds": list(population.seeds), "data": population.data.digest}
-
-
 def configure_torch(threads: int = 1) -> None:
-    """Settings of a training process: one thread a trial scales over cores better than many threads in one trial, and denormal
-    numbers, which dying activations produce, would slow it many times over."""
+    """Settings of a training process.
+
+    One thread a trial scales over cores better than many threads in one trial; denormal numbers, which dying
+    activations produce, would slow it many times over.
+    """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)

@@ -2,20 +2,19 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from hpgan_core.config import TrainingConfig
 from hpgan_core.losses import LOSSES
 from hpgan_core.metrics import Reference, evaluate, measure_reference, summarise
 from hpgan_core.models import Critic, Generator
 from hpgan_core.normalise import Normaliser
-from hpgan_core.streams import sample_normal, sample_uniform, stream, streams
+from hpgan_core.streams import sample_normal, sample_uniform, streams
 from hpgan_core.wgan_gp import accumulate_critic_gradients, input_gradient
 from hpgan_core.windows import Clips, MotionData, gather
 
@@ -43,21 +42,31 @@ class Population:
     """
 
     def __init__(
-        self, config: TrainingConfig, data: MotionData, seeds: Sequence[int], device: str = "cpu", dtype: torch.dtype = torch.float32
+        self,
+        config: TrainingConfig,
+        data: MotionData,
+        seeds: Sequence[int],
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.config, self.data, self.seeds, self.device, self.dtype = config, data, tuple(seeds), torch.device(device), dtype
+        self.config, self.data, self.seeds = config, data, tuple(seeds)
+        self.device, self.dtype = torch.device(device), dtype
         self.past_frames, self.future_frames = data.past_frames, data.future_frames
         self.pose_size = 3 * data.skeleton.n_joints
         self.frames = torch.tensor(data.train.frames, device=device, dtype=dtype)
         self.normaliser = fit_normaliser(data, config.normalisation).to(device, dtype)
 
         self.generator = Generator(
-            streams(seeds, "generator"), self.pose_size, config.hidden_size, config.generator_layers, config.z_size, config.residual
+            streams(seeds, "generator"),
+            self.pose_size,
+            config.hidden_size,
+            config.generator_layers,
+            config.z_size,
+            config.residual,
         ).to(device, dtype)
         self.critic = self._build_critic("critic")
         self.discriminator = self._build_critic("discriminator")
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
-        self._average = get_ema_multi_avg_fn(config.averaging)
         self.generator_optimizer = self._build_optimizer(self.generator, config.generator_learning_rate)
         self.critic_optimizer = self._build_optimizer(self.critic, config.critic_learning_rate)
         self.discriminator_optimizer = self._build_optimizer(self.discriminator, config.discriminator_learning_rate)
@@ -93,47 +102,54 @@ class Population:
 
         All random numbers are drawn first, from streams that depend on seed and epoch alone.
         """
-        batch, steps = self.batch_size, min(steps, self.steps_per_epoch)
-        starts = torch.stack([self.data.train.random_starts(stream(seed, "windows", epoch), self.data.window) for seed in self.seeds])
-        starts = starts[:, : steps * batch].unflatten(1, (steps, batch)).to(self.device)
-        z = self.sample_z(streams(self.seeds, "z", epoch), steps, batch, self.config.z_size)
-        interpolation = streams(self.seeds, "interpolation", epoch)
-        mixes = sample_uniform(interpolation, steps, self.config.critic_iterations, batch, 1).to(self.device, self.dtype)
+        shape = (self.steps_per_epoch, self.batch_size)
+        starts = torch.stack(
+            [
+                self.data.train.random_starts(random, self.data.window)
+                for random in streams(self.seeds, "windows", epoch)
+            ]
+        )
+        starts = starts[:, : math.prod(shape)].view(-1, *shape).to(self.device)
+        z = self.sample_z(streams(self.seeds, "z", epoch), *shape, self.config.z_size)
+        mixes = sample_uniform(streams(self.seeds, "interpolation", epoch), *shape, self.config.critic_iterations)
+        mixes = mixes.to(self.device, self.dtype)
 
         sums: dict[str, Tensor] = {}
+        steps = min(steps, self.steps_per_epoch)
         for step in range(steps):
-            losses = self.train_step(gather(self.frames, starts[:, step], self.data.window), z[:, step], mixes[:, step])
+            windows = gather(self.frames, starts[:, step], self.data.window)
+            losses = self.train_step(windows, z[:, step], mixes[:, step])
             for name, values in losses.items():
                 sums[name] = sums[name] + values if name in sums else values
         return {name: values / steps for name, values in sums.items()}
 
     def train_step(self, windows: Tensor, z: Tensor, mixes: Tensor) -> dict[str, Tensor]:
-        """``critic_iterations`` critic updates, one of the discriminator, one of the generator, on the same windows and z.
+        """``critic_iterations`` critic updates, then one of the discriminator and one of the generator, on one batch.
 
-        The generator does not change while the critic trains, so it runs once a step: its futures serve the critic and the discriminator
-        detached, and the generator's own update with their graph.
+        The generator does not change while the critic trains, so it runs once a step: its futures serve the critic and
+        the discriminator detached, and the generator's own update with their graph.
 
         Args:
             windows: metres, ``(S, B, T, J, 3)``.
             z: ``(S, B, Z)``.
-            mixes: interpolation factors, ``(S, critic_iterations, B, 1)``.
+            mixes: interpolation factors, ``(S, B, critic_iterations)``.
         """
         anchor = self.normaliser.anchor(windows[:, :, : self.past_frames])
         real = self.normaliser.normalise(windows, anchor).flatten(-2)
-        past, future = real.split([self.past_frames, self.future_frames], dim=2)
+        past, future = real[:, :, : self.past_frames], real[:, :, self.past_frames :]
         predicted = self.generator(past, z.unsqueeze(2), self.future_frames).squeeze(2)
         real_window, fake_window = real.flatten(2), torch.cat([past, predicted.detach()], dim=2).flatten(2)
 
         for iteration in range(self.config.critic_iterations):
             difference, penalty = accumulate_critic_gradients(
-                self.critic, real_window, fake_window, mixes[:, iteration], self.lambda_gp
+                self.critic, real_window, fake_window, mixes[..., iteration, None], self.lambda_gp
             )
             self.critic_optimizer.step()
 
         judged_fake, judged_real = self.discriminator(torch.cat([fake_window, real_window], dim=1)).chunk(2, dim=1)
         discriminator_loss = (nn.functional.softplus(judged_fake) + nn.functional.softplus(-judged_real)).mean(1)
         self.discriminator_optimizer.zero_grad()
-        discriminator_loss.sum().backward()
+        torch.autograd.backward(discriminator_loss.sum())
         self.discriminator_optimizer.step()
 
         with torch.no_grad():
@@ -144,22 +160,28 @@ class Population:
         future_part = adversarial_gradient[:, :, self.past_frames * self.pose_size :].reshape_as(predicted)
         roots, gradients = [predicted], [future_part]
         if motion_losses:
-            roots.append(sum(self.weight(name) * loss for name, loss in motion_losses.items()).sum())  # type: ignore[union-attr]
+            roots.append(torch.stack([self.weight(name) * loss for name, loss in motion_losses.items()]).sum())
             gradients.append(torch.ones_like(roots[-1]))
         torch.autograd.backward(roots, gradients)
         self.generator_optimizer.step()
         self._average_generator()
-        losses = {"critic": difference, "gradient_penalty": penalty, "discriminator": discriminator_loss, "adversarial": adversarial}
+        losses = {
+            "critic": difference,
+            "gradient_penalty": penalty,
+            "discriminator": discriminator_loss,
+            "adversarial": adversarial,
+        }
         return {name: loss.detach() for name, loss in (losses | motion_losses).items()}
 
     def motion_losses(self, past: Tensor, predicted: Tensor, future: Tensor, anchor: Tensor) -> dict[str, Tensor]:
         """The unweighted losses of this arm, ``(S,)`` each, from normalised flattened poses ``(S, B, T, D)``."""
-        joints = [poses.unflatten(-1, (-1, 3)) for poses in (past, predicted, future)]
-        skeleton, losses = self.data.skeleton, {}
+        normalised = [poses.view(*poses.shape[:-1], -1, 3) for poses in (past, predicted, future)]
+        losses = {}
         for name in self.config.losses:
-            row = LOSSES[name]
-            motions = joints if row.space == "normalised" else [self.normaliser.metres(motion, anchor) for motion in joints]
-            losses[name] = row.function(*motions, skeleton)
+            loss, motions = LOSSES[name], normalised
+            if loss.space == "metres":
+                motions = [self.normaliser.metres(motion, anchor) for motion in normalised]
+            losses[name] = loss.function(motions[0], motions[1], motions[2], self.data.skeleton)
         return losses
 
     def weight(self, loss: str) -> float:
@@ -167,7 +189,8 @@ class Population:
 
     @torch.no_grad()
     def _average_generator(self) -> None:
-        self._average(list(self.averaged.parameters()), list(self.generator.parameters()), None)
+        for averaged, weight in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
+            averaged.lerp_(weight, 1 - self.config.averaging)
 
     def sample_z(self, generators: Sequence[torch.Generator], *shape: int) -> Tensor:
         """Random vectors by the configured distribution, ``(S, *shape)``."""
@@ -207,7 +230,8 @@ class Population:
                     | {"discriminator_probability": self._probability(member, past[some], futures)}
                 )
         return [
-            summarise({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, windows.reference) for parts in collected
+            summarise({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, windows.reference)
+            for parts in collected
         ]
 
     def _probability(self, member: int, past: Tensor, futures: Tensor) -> Tensor:
@@ -223,15 +247,13 @@ class Population:
         """Strided windows of a held-out split, one every ``past_frames``, at most ``most``."""
         starts = clips.strided_starts(self.past_frames, self.data.window, most)
         windows = gather(torch.tensor(clips.frames, dtype=self.dtype), starts, self.data.window).to(self.device)
-        past, truth = windows.split([self.past_frames, self.future_frames], dim=1)
-        return EvaluationWindows(past, truth, measure_reference(past, truth, self.data.skeleton, self.data.frame_rate_hz))
+        past, truth = windows[:, : self.past_frames], windows[:, self.past_frames :]
+        reference = measure_reference(past, truth, self.data.skeleton, self.data.frame_rate_hz)
+        return EvaluationWindows(past, truth, reference)
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed run needs; the random streams need nothing."""
-        return {
-            "epochs_done": self.epochs_done,
-            **{name: getattr(self, name).state_dict() for name in _STATEFUL},
-        }
+        return {"epochs_done": self.epochs_done} | {name: getattr(self, name).state_dict() for name in _STATEFUL}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.epochs_done = state["epochs_done"]
@@ -239,7 +261,8 @@ class Population:
             getattr(self, name).load_state_dict(state[name])
 
 
-_STATEFUL = ("generator", "averaged", "critic", "discriminator", "generator_optimizer", "critic_optimizer", "discriminator_optimizer")
+_NETWORKS = ("generator", "critic", "discriminator")
+_STATEFUL = (*_NETWORKS, "averaged", *(f"{network}_optimizer" for network in _NETWORKS))
 
 
 def fit_normaliser(data: MotionData, kind: str) -> Normaliser:
@@ -249,6 +272,6 @@ def fit_normaliser(data: MotionData, kind: str) -> Normaliser:
     return Normaliser.fit(windows, data.past_frames, kind, data.skeleton.root)
 
 
-def diverged(metrics: dict[str, float]) -> bool:
+def diverged(metrics: Mapping[str, float]) -> bool:
     """Whether a member's numbers have left the finite ones."""
     return not all(math.isfinite(value) for value in metrics.values())

@@ -1,8 +1,9 @@
 """The critic's WGAN-GP loss and its gradients in closed form, for a population of stacked critics.
 
 Source:
-    Gulrajani et al. 2017: ``mean critic(fake) - mean critic(real) + lambda mean (|gradient at an interpolate| - 1)^2``, one interpolation factor a
-    window, the norm over the whole window, as the report has it. The original code draws one factor a batch and takes a norm a frame.
+    Gulrajani et al. 2017: ``mean critic(fake) - mean critic(real) + lambda mean (|gradient at an interpolate| - 1)^2``,
+    one interpolation factor a window, the norm over the whole window, as the report has it. The original code draws one
+    factor a batch and takes a norm a frame.
 """
 
 import torch
@@ -28,12 +29,14 @@ def input_gradient(critic: Critic, motion: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def accumulate_critic_gradients(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor, lambda_gp: Tensor) -> tuple[Tensor, Tensor]:
+def accumulate_critic_gradients(
+    critic: Critic, real: Tensor, fake: Tensor, mix: Tensor, lambda_gp: Tensor
+) -> tuple[Tensor, Tensor]:
     """Set ``.grad`` of every critic weight to the gradient of the WGAN-GP critic loss.
 
-    Three groups of rows go through the layers together: fake, real and their interpolates. The first layer is linear, so the interpolates'
-    pre-activations are interpolates themselves and cost no product. The gradient of a layer's weight is then one product over the rows of
-    the two ordinary groups and of the penalty's.
+    Three groups of rows go through the layers together: fake, real and their interpolates. The first layer is linear,
+    so the interpolates' pre-activations are interpolates themselves and cost no product. The gradient of a layer's
+    weight is then one product over the rows of the two ordinary groups and of the penalty's.
 
     Args:
         critic: weights are read, gradients are overwritten.
@@ -68,7 +71,8 @@ def accumulate_critic_gradients(critic: Critic, real: Tensor, fake: Tensor, mix:
     sensitivity = values.new_ones(values.shape[0], batch, 1)
     errors, sensitivities = [error], [sensitivity]
     for weight, slope in zip(reversed(weights[1:]), reversed(activation_slopes), strict=True):
-        error, sensitivity = ((torch.cat([error, sensitivity], dim=1) @ weight.transpose(1, 2)) * slope).split([2 * batch, batch], dim=1)
+        propagated = (torch.cat([error, sensitivity], dim=1) @ weight.transpose(1, 2)) * slope
+        error, sensitivity = propagated[:, : 2 * batch], propagated[:, 2 * batch :]
         errors.append(error)
         sensitivities.append(sensitivity)
     gradient = sensitivity @ weights[0].transpose(1, 2)
@@ -81,7 +85,8 @@ def accumulate_critic_gradients(critic: Critic, real: Tensor, fake: Tensor, mix:
         error, sensitivity = errors[-1 - position], sensitivities[-1 - position]
         left, right = torch.cat([layer_inputs[position], adjoint], dim=1), torch.cat([error, sensitivity], dim=1)
         layer.weight.grad = left.transpose(1, 2) @ right
-        layer.bias.grad = error.sum(1, keepdim=True)
+        if layer.bias is not None:
+            layer.bias.grad = error.sum(1, keepdim=True)
         if layer is not last:
             adjoint = (adjoint @ layer.weight) * activation_slopes[position][:, 2 * batch :]
     return difference, penalty

@@ -1,5 +1,6 @@
 """Windows: the past and future cut out of recordings, by subject-disjoint splits."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,7 +43,10 @@ class Clips:
     def strided_starts(self, stride: int, window: int, most: int | None = None) -> Tensor:
         """First frames of windows at 0, stride, 2 stride, ... of every clip; ``most`` keeps an even selection."""
         every = np.concatenate(
-            [np.arange(start, start + length - window + 1, stride) for start, length in zip(self.starts, self.lengths, strict=True)]
+            [
+                np.arange(start, start + length - window + 1, stride)
+                for start, length in zip(self.starts, self.lengths, strict=True)
+            ]
         )
         if most is not None and len(every) > most:
             every = every[np.linspace(0, len(every) - 1, most).round().astype(int)]
@@ -58,7 +62,7 @@ class MotionData:
         skeleton: joints and bones.
         frame_rate_hz: frames a second.
         past_frames, future_frames: lengths of the two parts of a window.
-        digest: SHA-256 of the recordings it was made from.
+        digest: SHA-256 of the recordings and of who is in which split: equal digests mean equal data.
     """
 
     train: Clips
@@ -84,21 +88,23 @@ def build_motion_data(recordings: Recordings, seed: int = 0, validation: float =
     window = PAST_FRAMES + FUTURE_FRAMES
     part = split_by_subject(recordings.subjects, seed=seed, validation=validation, test=test)
     long_enough = [clip for clip in recordings.clips if len(clip.positions) >= window]
-    parts = {name: [clip for clip in long_enough if part[clip.subject] == name] for name in ("train", "validation", "test")}
+    parts = {
+        name: [clip for clip in long_enough if part[clip.subject] == name] for name in ("train", "validation", "test")
+    }
     for name, clips in parts.items():
         if not clips:
             people = [subject for subject, its_part in part.items() if its_part == name]
             raise BadInput(
-                f"the {name} split ({', '.join(people)}) has no clip of {window} frames or more; "
-                f"{len(long_enough)} of {len(recordings.clips)} clips are that long: add data or choose another split seed"
+                f"the {name} split ({', '.join(people)}) has no clip of {window} frames or more ({len(long_enough)} of "
+                f"{len(recordings.clips)} clips are that long); add data or choose another split seed"
             )
-    joined = {name: join(clips) for name, clips in parts.items()}
-    return MotionData(
-        skeleton=recordings.skeleton, frame_rate_hz=recordings.frame_rate_hz, digest=recordings.digest(), **joined
-    )
+    digest = hashlib.sha256(f"{recordings.digest()} {list(part.items())}".encode()).hexdigest()
+    train, validation_clips, test_clips = (join(clips) for clips in parts.values())
+    return MotionData(train, validation_clips, test_clips, recordings.skeleton, recordings.frame_rate_hz, digest)
 
 
 def join(clips: Sequence[Recording]) -> Clips:
+    """One array of several recordings, in their order."""
     lengths = np.array([len(clip.positions) for clip in clips])
     frames = np.concatenate([np.asarray(clip.positions, dtype=np.float32) for clip in clips])
     return Clips(frames=frames, starts=np.concatenate([[0], lengths.cumsum()[:-1]]), lengths=lengths)

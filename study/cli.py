@@ -4,11 +4,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from study.errors import StudyError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 app = typer.Typer(
     help="Decide with evidence whether one loss can replace another: search every arm fairly, confirm the winners on fresh seeds, compare.",
@@ -26,6 +29,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Change the study f
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of .skeleton recordings to use instead of the file's data.", metavar="DIR")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 STUDIES = Path("studies")
+PIPE_COLUMNS = 140
 
 
 @app.command()
@@ -91,11 +95,12 @@ def validate(file: File, data: Data = None, overrides: Set = None, as_json: Json
     _run(debug, lambda: verb.run(file, overrides or (), data, as_json))
 
 
-def _console(stderr: bool = False):  # type: ignore[no-untyped-def]
-    """Standard output; standard error where standard output is kept for JSON."""
+def _console(stderr: bool = False) -> "Console":
+    """Standard output, or standard error where standard output is kept for JSON; in a file or pipe lines are not folded at 80 columns."""
     from rich.console import Console
 
-    return Console(stderr=stderr)
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else PIPE_COLUMNS)
 
 
 def _run(debug: bool, verb: Callable[[], None]) -> None:

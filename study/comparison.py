@@ -9,9 +9,15 @@ from study.record import Record, Trial
 from study.stats import Interval, mean_interval
 from study.verdict import ClaimVerdict, judge
 
-# Columns of the table, with how a number is written.
-COLUMNS = {"ade": ".3f", "fde": ".3f", "apd": ".2f", "joint_error_mm": ".0f", "bone_error": ".3f", "jerk_ratio": ".2f"}
-HEADINGS = {"ade": "ADE m", "fde": "FDE m", "apd": "APD m", "joint_error_mm": "joints mm", "bone_error": "bone error", "jerk_ratio": "jerk ratio"}
+# Columns of the table: metric, heading, how a number is written.
+COLUMNS = (
+    ("ade", "ADE m", ".3f"),
+    ("fde", "FDE m", ".3f"),
+    ("apd", "APD m", ".2f"),
+    ("joint_error_mm", "joint mm", ".0f"),
+    ("bone_error", "bones", ".3f"),
+    ("jerk_ratio", "jerk", ".2f"),
+)
 
 
 @dataclass(frozen=True)
@@ -81,18 +87,19 @@ class Comparison:
         )
         return plain
 
-    def rows(self) -> Iterable[list[str]]:
-        """Cells of the table: arms, then baselines."""
+    def rows(self, intervals: bool = True) -> Iterable[list[str]]:
+        """Cells of the table: arms, then baselines; without ``intervals`` only the ADE has its own, for narrow terminals."""
         zero_velocity = self.baselines.get("zero_velocity", {})
         for name, arm in self.arms.items():
             split = "test" if arm.phase == "confirm" else "val"
-            numbers = [_cell(arm.metrics.get(f"{split}/{metric}"), form) for metric, form in COLUMNS.items()]
-            yield [name, str(arm.n_members) + (f" (+{arm.n_diverged} diverged)" if arm.n_diverged else ""), *numbers, _against(arm, zero_velocity)]
+            cells = [_cell(arm.metrics.get(f"{split}/{metric}"), form, intervals or metric == "ade") for metric, _, form in COLUMNS]
+            members = f"{arm.n_members} of {arm.n_members + arm.n_diverged}" if arm.n_diverged else str(arm.n_members)
+            yield [name, members, *cells, _against(arm, zero_velocity)]
         for name, metrics in self.baselines.items():
-            yield [name.replace("_", " "), "", *(format(metrics[metric], form) for metric, form in COLUMNS.items()), ""]
+            yield [name.replace("_", " "), "", *(format(metrics[metric], form) for metric, _, form in COLUMNS), ""]
 
     def headings(self) -> list[str]:
-        return ["arm", "n", *HEADINGS.values(), "vs zero velocity"]
+        return ["arm", "n", *(heading for _, heading, _ in COLUMNS), "vs frozen"]
 
     def markdown(self) -> str:
         """The table and the verdicts as Markdown."""
@@ -141,21 +148,20 @@ def _last(trial: Trial | None) -> dict[str, Any]:
     return epochs[-1] if epochs else {}
 
 
-def _cell(interval: Interval | None, form: str) -> str:
+def _cell(interval: Interval | None, form: str, with_width: bool) -> str:
     if interval is None or math.isnan(interval.mean):
         return "-"
-    if math.isnan(interval.high):
-        return format(interval.mean, form)
-    return f"{interval.mean:{form}} ±{interval.high - interval.mean:{form}}"
+    mean = format(interval.mean, form)
+    return f"{mean}±{interval.high - interval.mean:{form}}" if with_width and not math.isnan(interval.high) else mean
 
 
 def _against(arm: ArmSummary, zero_velocity: dict[str, float]) -> str:
     """How the arm's ADE stands against standing still; an arm that has not learned is named as such."""
     beats = arm.beats(zero_velocity)
     if beats is None:
-        return "not confirmed" if arm.phase == "search" else "-"
-    change = arm.metrics["test/ade"].mean / zero_velocity["ade"] - 1
-    return f"{change:+.0%}" if beats else f"{change:+.0%} NOT BETTER"
+        return "unconfirmed" if arm.phase == "search" else "-"
+    change = f"{arm.metrics['test/ade'].mean / zero_velocity['ade'] - 1:+.0%}"
+    return change if beats else f"{change} not better"
 
 
 def _sentence(claim: ClaimVerdict) -> str:

@@ -17,7 +17,10 @@ START_S = 20.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of one member's epoch with every parameter at its default, and what follows for the study at most: pruning saves a part."""
+    """Seconds of one member's epoch with every parameter at its default, and what follows for the study at most.
+
+    Pruning saves a part.
+    """
 
     member_epoch_s: float
     search_s: float

@@ -1,24 +1,25 @@
 """Ray Tune as a disposable executor: jobs in, epoch reports out; nothing else in this package knows it.
 
-Tune decides nothing. What to run next, when to stop a trial and what it all means is the ``Foreman``'s; Tune starts processes where there are
-free processors, brings their reports, and notices when they die.
+Tune decides nothing. What to run next, when to stop a trial and what it all means is the ``Foreman``'s; Tune starts
+processes where there are free processors, brings their reports, and notices when they die.
 """
 
 import logging
 import os
 import secrets
+import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-# Before Ray is imported: a token for this process alone, so that no file appears in the home folder; no usage report leaves the machine; a
-# metric that a trial lacks is our business, not a reason to end the study.
+# Before Ray is imported: no usage report leaves the machine; a metric that a trial lacks is our business, not a reason
+# to end the study.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -39,6 +40,7 @@ from study.errors import StudyError
 from study.job import Job, train_job
 
 MAX_ATTEMPTS = 3
+CONNECT_TIMEOUT_S = 5.0
 
 
 class Foreman(Protocol):
@@ -67,31 +69,75 @@ class Resources:
 
 
 @contextmanager
-def cluster(address: str | None) -> Iterator[dict[str, float]]:
-    """Start a local Ray, or join the one at ``address``; gives what it has, e.g. ``{"CPU": 8, "GPU": 1}``.
+def cluster(address: str | None) -> Iterator[None]:
+    """Start a local Ray, or join the one at ``address``.
 
     Raises:
         StudyError: Ray cannot be started or reached.
     """
+    with ExitStack() as stack:
+        local: dict[str, Any] = {}
+        if address is not None:
+            _expect_listener(address)
+        else:
+            # A token of this process alone, so that no file appears in the home folder. A short path: those of sockets
+            # are limited.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
+            local = {"include_dashboard": False, "_temp_dir": temporary}
+        try:
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+        except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+            where = f"reach Ray at {address}" if address else "start a local Ray"
+            raise StudyError(
+                f"cannot {where}: {str(error) or type(error).__name__}; check the address, the token and that it runs"
+            ) from error
+        stack.callback(ray.shutdown)
+        yield
+
+
+def _expect_listener(address: str) -> None:
+    """Fail within seconds where nobody listens at ``HOST:PORT``: Ray itself waits for minutes.
+
+    Raises:
+        StudyError: nobody does.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdigit():
+        return  # A word of Ray's, such as auto.
     try:
-        # A short folder: socket paths are limited to about a hundred characters.
-        local = {"include_dashboard": False, "_temp_dir": tempfile.mkdtemp(prefix="ray-")} if address is None else {}
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
-    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-        where = f"reach Ray at {address}" if address else "start a local Ray"
-        raise StudyError(f"cannot {where}: {error or type(error).__name__}; check the address, the token and that it runs") from error
-    try:
-        yield ray.cluster_resources()
-    finally:
-        ray.shutdown()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        raise StudyError(
+            f"cannot reach Ray at {address}: {error}; check the address and that Ray runs there"
+        ) from error
 
 
 def slots(resources: Resources) -> int:
-    """How many trials this cluster runs at a time, now; nodes may come and go."""
-    available = ray.cluster_resources()
-    wanted = {"CPU": resources.cpus, "GPU": resources.gpus}
-    fitting = min(int(available.get(kind, 0.0) / amount) for kind, amount in wanted.items() if amount > 0)
+    """How many trials this cluster runs at a time, now; nodes may come and go.
+
+    Raises:
+        StudyError: no node has what one trial needs.
+    """
+    fitting = _fitting(resources)
+    if fitting < 1:
+        nodes = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in _nodes())
+        raise StudyError(
+            f"a trial needs {resources.cpus:g} CPUs and {resources.gpus:g} GPUs on one node, but this Ray cluster has "
+            f"{nodes or 'no node'}; change resources in the study file"
+        )
+    return fitting
+
+
+def _fitting(resources: Resources) -> int:
+    wanted = {kind: amount for kind, amount in (("CPU", resources.cpus), ("GPU", resources.gpus)) if amount > 0}
+    fitting = sum(min(int(node.get(kind, 0.0) / amount) for kind, amount in wanted.items()) for node in _nodes())
     return min(fitting, resources.max_concurrent or fitting)
+
+
+def _nodes() -> list[dict[str, float]]:
+    """What each living node has."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path) -> bool:
@@ -104,17 +150,18 @@ def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path)
         StudyError: no node of the cluster has what one trial needs.
         Exception: whatever the foreman raised; Tune is brought down first.
     """
-    if slots(resources) < 1:
-        raise StudyError(
-            f"a trial needs {resources.cpus:g} CPUs and {resources.gpus:g} GPUs, but this Ray cluster has {ray.cluster_resources()}; "
-            f"change `resources:` in the study file"
-        )
+    slots(resources)
     tune_adapter = _Adapter(foreman, resources)
-    trainable = tune.with_resources(tune.with_parameters(_train_job, data=data), {"cpu": resources.cpus, "gpu": resources.gpus})
+    trainable = tune.with_resources(
+        tune.with_parameters(_train_job, data=data), {"cpu": resources.cpus, "gpu": resources.gpus}
+    )
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=tune_adapter, scheduler=_Scheduler(tune_adapter), num_samples=-1, reuse_actors=resources.gpus == 0
+            search_alg=tune_adapter,
+            scheduler=_Scheduler(tune_adapter),
+            num_samples=-1,
+            reuse_actors=resources.gpus == 0,
         ),
         run_config=tune.RunConfig(
             name="tune",
@@ -126,6 +173,7 @@ def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path)
     )
     with _terminate_like_interrupt():
         tuner.fit()
+    shutil.rmtree(scratch, ignore_errors=True)
     if tune_adapter.broken is not None:
         raise tune_adapter.broken
     return tune_adapter.exhausted and not tune_adapter.running
@@ -146,10 +194,10 @@ def _train_job(config: dict[str, Any], data: MotionData) -> None:
     train_job(Job(**config["job"]), data, lambda report: tune.report({"report": report}))
 
 
-class _Adapter(Searcher):  # type: ignore[misc]
-    """What Tune takes for a search algorithm: it passes everything on to the foreman, and nothing back that could hurt Tune.
+class _Adapter(Searcher):
+    """What Tune takes for a search algorithm: passes everything to the foreman, and nothing back that could hurt Tune.
 
-    An exception in a searcher ends the whole of Tune with a message of its own; the foreman's is kept for ``run`` to raise.
+    An exception in a searcher ends the whole of Tune with a message of its own; the foreman's is kept for ``run``.
     """
 
     def __init__(self, foreman: Foreman, resources: Resources) -> None:
@@ -164,10 +212,10 @@ class _Adapter(Searcher):  # type: ignore[misc]
         # Tune pickles its searcher into files that nobody reads; ours holds locks and databases.
         return object, ()
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         if self.broken or self.exhausted:
             return str(Searcher.FINISHED)
-        if len(self.running) >= max(1, slots(self.resources)):
+        if len(self.running) >= max(1, _fitting(self.resources)):
             return None
         try:
             job = self.foreman.next_job()
@@ -209,11 +257,11 @@ class _Adapter(Searcher):  # type: ignore[misc]
         """Nothing, see ``save``."""
 
 
-class _Scheduler(FIFOScheduler):  # type: ignore[misc]
+class _Scheduler(FIFOScheduler):
     """Stops the trials that the foreman wants stopped."""
 
     def __init__(self, adapter: _Adapter) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.adapter = adapter
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -230,7 +278,7 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         self.adapter.errors[trial.trial_id] = _cause(error) if error else "the process died"
 
 
-class _Callback(tune.Callback):  # type: ignore[misc]
+class _Callback(tune.Callback):
     def __init__(self, adapter: _Adapter) -> None:
         self.adapter = adapter
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hpgan_core.trainable import EpochReport, Population, configure_torch, train, write_motions
+from hpgan_core.trainable import EpochReport, configure_torch, train, write_motions
 from hpgan_core.windows import MotionData
 from study.paths import TrialPaths
 
@@ -23,6 +23,7 @@ class Job:
         folder: the trial's folder, on a file system that workers share with the driver.
         test: whether the test split is opened after the last epoch.
         threads: processor threads of the training process.
+        gpu: whether it trains on a GPU, where it finds one.
     """
 
     key: str
@@ -31,9 +32,10 @@ class Job:
     folder: str
     test: bool
     threads: int = 1
+    gpu: bool = False
 
 
-def train_job(job: Job, data: MotionData, report: Callable[[EpochReport], None]) -> Population:
+def train_job(job: Job, data: MotionData, report: Callable[[EpochReport], None]) -> None:
     """Train, resuming from the job's own folder, and keep the newest predicted motions there for the pictures.
 
     Reports go on without the motions: they are for the record, not for the wire.
@@ -46,5 +48,5 @@ def train_job(job: Job, data: MotionData, report: Callable[[EpochReport], None])
             write_motions(paths.motions, epoch_report.motions)
         report(replace(epoch_report, motions=None))
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return train(job.settings, data, job.seeds, keep_motions_and_report, paths.checkpoints, test=job.test, device=device)
+    device = "cuda" if job.gpu and torch.cuda.is_available() else "cpu"
+    train(job.settings, data, job.seeds, keep_motions_and_report, paths.checkpoints, test=job.test, device=device)

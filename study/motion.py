@@ -29,8 +29,8 @@ def load_motion_of(record: Record) -> MotionData:
     motion = load_motion(record.study_file.data)
     if motion.digest != record.plan["data_digest"]:
         raise BadStudyInput(
-            f"the data of {record.paths.name!r} has changed: digest {motion.digest[:16]} now, {record.plan['data_digest'][:16]} recorded; "
-            f"restore {_source(record.study_file.data)}"
+            f"the data of {record.paths.name!r} has changed: digest {motion.digest[:16]} now, "
+            f"{record.plan['data_digest'][:16]} recorded; restore {_source(record.study_file.data)}"
         )
     return motion
 

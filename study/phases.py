@@ -1,8 +1,10 @@
 """The two phases of a study as foremen of the executor: search every arm, then confirm every arm's winner.
 
-Each fact goes to the record first and to Optuna second, so that a driver that dies between the two is put right by the next one.
+Each fact goes to the record first and to Optuna second, so that a driver that dies between the two is put right by the
+next one.
 """
 
+import shutil
 import time
 from collections import deque
 from dataclasses import asdict, dataclass, replace
@@ -31,14 +33,11 @@ class Listener(Protocol):
 
 @dataclass
 class _Running:
-    """A trial in training, and the ending that was decided for it before its process has stopped."""
+    """A trial in training."""
 
     trial: Trial
-    epochs: int
     last_epoch: int
-    objective: float | None = None
-    ending: State | None = None
-    cause: str | None = None
+    objective: float | None
 
 
 class _Phase:
@@ -48,22 +47,32 @@ class _Phase:
         self.record, self.listeners, self.study_file = record, listeners, record.study_file
         self.running: dict[str, _Running] = {}
 
-    def job(self, request: Request) -> Job:
-        """Enter a trial in the record and make it a job; an interrupted one goes on from its checkpoint."""
+    def enter(self, request: Request) -> Trial:
+        """Enter a trial in the record; what an earlier driver has recorded of it is judged again, and may end it."""
         trial = self.record.start(request)
-        recorded = trial.epochs()
-        running = _Running(trial, request.settings["epochs"], last_epoch=recorded[-1]["epoch"] if recorded else 0)
-        if recorded:
-            running.objective = recorded[-1]["mean"].get(self.study_file.objective.metric)
-        self.running[request.key] = running
+        for epoch in trial.epochs():
+            self.conclude(trial, epoch)
+        return trial
+
+    def job(self, trial: Trial) -> Job:
+        """Make a trial a job; an interrupted one goes on from its checkpoint."""
+        request, recorded, resources = trial.request, trial.epochs(), self.study_file.resources
+        last_epoch, objective = (recorded[-1]["epoch"], self.objective(recorded[-1])) if recorded else (0, None)
+        self.running[request.key] = _Running(trial, last_epoch, objective)
         return Job(
             key=request.key,
             settings=request.settings,
             seeds=tuple(request.seeds),
             folder=str(trial.paths.folder.resolve()),
             test=request.phase == "confirm",
-            threads=max(1, int(self.study_file.resources.cpus_per_trial)),
+            threads=resources.cpus_per_trial,
+            gpu=resources.gpus_per_trial > 0,
         )
+
+    def objective(self, epoch: dict[str, Any]) -> float | None:
+        """The mean over the members that have not diverged; None when all have."""
+        value: float | None = epoch["mean"].get(self.study_file.objective.metric)
+        return value
 
     def on_start(self, key: str, place: str) -> None:
         for listener in self.listeners:
@@ -71,33 +80,34 @@ class _Phase:
 
     def on_epoch(self, key: str, report: EpochReport) -> bool:
         running = self.running[key]
-        if running.ending is not None:
-            return True
-        if report.epoch <= running.last_epoch:
+        if report.epoch > running.last_epoch:
             # A resumed process tells again what is known.
-            return False
-        epoch = asdict(replace(report, motions=None)) | {"time": time.time()}
-        del epoch["motions"]
-        running.trial.append_epoch(epoch)
-        running.last_epoch = report.epoch
-        running.objective = report.mean.get(self.study_file.objective.metric)
-        self.decide(running, report)
-        for listener in self.listeners:
-            listener.epoch_reported(running.trial, epoch)
-        return running.ending is not None
+            epoch = asdict(replace(report, motions=None)) | {"time": time.time()}
+            del epoch["motions"]
+            running.trial.append_epoch(epoch)
+            running.last_epoch, running.objective = report.epoch, self.objective(epoch)
+            self.conclude(running.trial, epoch)
+            for listener in self.listeners:
+                listener.epoch_reported(running.trial, epoch)
+        return running.trial.state in ("pruned", "failed")
 
-    def decide(self, running: _Running, report: EpochReport) -> None:
-        """Set ``running.ending`` where this report ends the trial early."""
-        if not report.mean:
-            running.ending, running.cause = "failed", f"every member diverged by epoch {report.epoch}"
+    def conclude(self, trial: Trial, epoch: dict[str, Any]) -> None:
+        """Write the trial's outcome where this epoch is its last."""
+        if ending := self.judge(trial.request, epoch):
+            state, cause = ending
+            trial.close(state, None if state == "failed" else self.objective(epoch), cause)
+
+    def judge(self, request: Request, epoch: dict[str, Any]) -> tuple[State, str | None] | None:
+        """How the trial ends with this epoch, and why if it fails; None when it goes on."""
+        if not epoch["mean"]:
+            return "failed", f"every member diverged by epoch {epoch['epoch']}"
+        return ("complete", None) if epoch["epoch"] == request.settings["epochs"] else None
 
     def on_end(self, key: str, error: str | None) -> None:
         running = self.running.pop(key)
-        if running.ending is None:
-            finished = running.last_epoch >= running.epochs
-            running.ending = "complete" if finished else "failed"
-            running.cause = None if finished else error or f"stopped after epoch {running.last_epoch} of {running.epochs}"
-        outcome = running.trial.close(running.ending, running.objective, running.cause)
+        stopped = f"stopped after epoch {running.last_epoch} of {running.trial.request.settings['epochs']}"
+        # An outcome that an epoch has decided stands.
+        outcome = running.trial.close("failed", running.objective, error or stopped)
         self.tell(running.trial, outcome)
         for listener in self.listeners:
             listener.trial_ended(running.trial, outcome)
@@ -119,19 +129,16 @@ class SearchPhase(_Phase):
             for position, arm in enumerate(self.study_file.arms)
         }
         self.asked = {arm: search.asked() for arm, search in self.arms.items()}
-        self.interrupted = deque(request for arm in self.arms for request in self._reconcile(arm))
+        self.interrupted = deque(trial for arm in self.arms for trial in self._reconcile(arm))
 
-    def _reconcile(self, arm: str) -> list[Request]:
+    def _reconcile(self, arm: str) -> list[Trial]:
         """Bring Optuna up to the record; the trials that neither has closed are to be gone on with."""
-        search, unfinished = self.arms[arm], []
-        for number, values in search.open_trials().items():
-            trial = self.record.start(self.request(arm, number, values))
-            for epoch in trial.epochs():
-                if epoch["mean"]:
-                    search.report(number, epoch["epoch"], epoch["mean"][self.study_file.objective.metric])
+        unfinished = []
+        for number, values in self.arms[arm].open_trials().items():
+            trial = self.enter(self.request(arm, number, values))
             outcome = trial.outcome
             if outcome is None:
-                unfinished.append(trial.request)
+                unfinished.append(trial)
             else:
                 self.tell(trial, outcome)
         return unfinished
@@ -144,7 +151,9 @@ class SearchPhase(_Phase):
             phase="search",
             number=number,
             parameters=values,
-            settings=TrainingConfig.from_mapping(configuration(self.study_file, arm, values, search.epochs)).to_mapping(),
+            settings=TrainingConfig.from_mapping(
+                configuration(self.study_file, arm, values, search.epochs)
+            ).to_mapping(),
             seeds=list(range(search.members)),
             started_at=time.time(),
         )
@@ -155,26 +164,25 @@ class SearchPhase(_Phase):
         arm = min(self.asked, key=lambda name: self.asked[name])
         if self.asked[arm] >= self.trials_per_arm:
             return None
-        if self.deadline is not None and time.monotonic() > self.deadline:
+        # A round that has begun is finished: arms are compared on equal budgets.
+        begun = self.asked[arm] < max(self.asked.values())
+        if self.deadline is not None and time.monotonic() > self.deadline and not begun:
             self.out_of_time = True
             return None
         number, values = self.arms[arm].ask()
         self.asked[arm] += 1
-        return self.job(self.request(arm, number, values))
+        return self.job(self.enter(self.request(arm, number, values)))
 
-    def decide(self, running: _Running, report: EpochReport) -> None:
-        if report.diverged:
-            members = len(running.trial.request.seeds)
-            running.ending, running.objective = "failed", None
-            running.cause = f"{report.diverged} of {members} members diverged at epoch {report.epoch}"
-            return
-        request = running.trial.request
-        objective = report.mean[self.study_file.objective.metric]
-        prune = self.arms[request.arm].report(request.number, report.epoch, objective)
-        if prune and report.epoch < running.epochs:
-            running.ending = "pruned"
+    def judge(self, request: Request, epoch: dict[str, Any]) -> tuple[State, str | None] | None:
+        if epoch["diverged"]:
+            return "failed", f"{epoch['diverged']} of {len(request.seeds)} members diverged at epoch {epoch['epoch']}"
+        objective = epoch["mean"][self.study_file.objective.metric]
+        prune = self.arms[request.arm].report(request.number, epoch["epoch"], objective)
+        return super().judge(request, epoch) or (("pruned", None) if prune else None)
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
+        # Weights of search trials are many and beaten; configuration and seeds give them back.
+        shutil.rmtree(trial.paths.checkpoints, ignore_errors=True)
         request = trial.request
         self.arms[request.arm].tell(request.number, outcome.state, outcome.objective, outcome.cause)
 
@@ -184,14 +192,7 @@ class ConfirmPhase(_Phase):
 
     def __init__(self, record: Record, listeners: list[Listener]) -> None:
         super().__init__(record, listeners)
-        self.waiting = deque(
-            request
-            for arm in self.study_file.arms
-            if (winner := record.winner(arm)) and (request := self.request(winner)) and not self._closed(request)
-        )
-
-    def _closed(self, request: Request) -> bool:
-        return self.record.trial(request.arm, request.trial).outcome is not None
+        self.waiting = deque(self.request(winner) for arm in self.study_file.arms if (winner := record.winner(arm)))
 
     def request(self, winner: Trial) -> Request:
         confirm = self.study_file.confirm
@@ -207,4 +208,8 @@ class ConfirmPhase(_Phase):
         )
 
     def next_job(self) -> Job | None:
-        return self.job(self.waiting.popleft()) if self.waiting else None
+        while self.waiting:
+            trial = self.enter(self.waiting.popleft())
+            if trial.outcome is None:
+                return self.job(trial)
+        return None

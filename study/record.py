@@ -1,9 +1,10 @@
 """The record of a study: its folder, the only truth, written by one process at a time.
 
-A trial is what its folder holds: the request says what to train, ``epochs.jsonl`` one line an epoch, the outcome how it ended. A trial
-without an outcome is running or was interrupted.
+A trial is what its folder holds: the request says what to train, ``epochs.jsonl`` one line an epoch, the outcome how
+it ended. A trial without an outcome is running or was interrupted.
 """
 
+import io
 import itertools
 import json
 import os
@@ -128,6 +129,8 @@ class Trial:
 
     def close(self, state: State, objective: float | None, cause: str | None = None) -> Outcome:
         """Write the outcome; the first one stands."""
+        if (earlier := self.outcome) is not None:
+            return earlier
         outcome = Outcome(state, self.last_epoch(), objective, cause, time.time())
         _write_json(self.paths.outcome, asdict(outcome))
         return outcome
@@ -156,7 +159,11 @@ class Record:
         record = cls(StudyPaths(studies, name))
         if not record.exists:
             known = sorted(path.parent.name for path in studies.glob("*/plan.json"))
-            there = f"there are: {', '.join(known)}" if known else "it holds no study yet; start one with `study launch FILE`"
+            there = (
+                f"there are: {', '.join(known)}"
+                if known
+                else "it holds no study yet; start one with `study launch FILE`"
+            )
             raise BadStudyInput(f"no study {name!r} in {studies}; {there}")
         return record
 
@@ -168,7 +175,12 @@ class Record:
         """Lock the plan: from now on this folder is that study."""
         self.paths.trials.mkdir(parents=True, exist_ok=True)
         write_durably(self.paths.source, source.encode())
-        plan = {"file": study_file.canonical(), "data_digest": data_digest, "environment": environment, "created_at": time.time()}
+        plan = {
+            "file": study_file.canonical(),
+            "data_digest": data_digest,
+            "environment": environment,
+            "created_at": time.time(),
+        }
         _write_json(self.paths.plan, plan)
 
     @cached_property
@@ -194,16 +206,17 @@ class Record:
     def trials(self, arm: str | None = None, phase: Phase | None = None) -> list[Trial]:
         """Trials in the order of arms and names."""
         arms = [arm] if arm is not None else list(self.study_file.arms)
-        folders = [folder for name in arms for folder in sorted((self.paths.trials / name).glob("*")) if (folder / "trial.json").exists()]
-        trials = [Trial(TrialPaths(folder)) for folder in folders]
-        return [trial for trial in trials if phase is None or trial.request.phase == phase]
+        trials = [self.trial(name, folder.name) for name in arms for folder in (self.paths.trials / name).glob("*")]
+        started = [trial for trial in trials if trial.paths.request.exists()]
+        chosen = [trial for trial in started if phase is None or trial.request.phase == phase]
+        # t100 comes after t99, and the confirm trial last.
+        return sorted(
+            chosen, key=lambda trial: (arms.index(trial.request.arm), len(trial.request.trial), trial.request.trial)
+        )
 
     def winner(self, arm: str) -> Trial | None:
         """The arm's complete search trial with the best objective; the first of equals."""
-        sign = 1 if self.study_file.objective.goal == "minimize" else -1
-        finished = [(trial.outcome, trial) for trial in self.trials(arm, "search")]
-        complete = [(sign * outcome.objective, trial) for outcome, trial in finished if outcome and outcome.state == "complete" and outcome.objective is not None]
-        return min(complete, key=lambda pair: pair[0])[1] if complete else None
+        return self._best_of(self.trials(arm, "search"))
 
     def confirmation(self, arm: str) -> Trial | None:
         """The arm's winner on fresh seeds, once that is complete."""
@@ -211,16 +224,24 @@ class Record:
         return trial if trial.state == "complete" else None
 
     def best(self) -> Trial | None:
-        """The best of all arms' winners by the objective."""
-        winners = [(trial.outcome, trial) for arm in self.study_file.arms if (trial := self.winner(arm))]
+        """The complete search trial with the best objective of all arms; the first of equals."""
+        return self._best_of(self.trials(phase="search"))
+
+    def _best_of(self, trials: list[Trial]) -> Trial | None:
         sign = 1 if self.study_file.objective.goal == "minimize" else -1
-        scored = [(sign * outcome.objective, trial) for outcome, trial in winners if outcome and outcome.objective is not None]
-        return min(scored, key=lambda pair: pair[0])[1] if scored else None
+        ended = [(trial, trial.outcome) for trial in trials]
+        scores = [
+            (sign * outcome.objective, trial)
+            for trial, outcome in ended
+            if outcome and outcome.state == "complete" and outcome.objective is not None
+        ]
+        return min(scores, key=lambda pair: pair[0])[1] if scores else None
 
     def write_references(self, references: References) -> None:
         """Keep the windows that every picture of this study shows."""
-        with self.paths.references.open("wb") as file:
-            np.savez_compressed(file, **vars(references))
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **vars(references))
+        write_durably(self.paths.references, buffer.getvalue())
 
     def references(self) -> References:
         with np.load(self.paths.references, allow_pickle=False) as file:
@@ -272,9 +293,12 @@ class Record:
         self.paths.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.paths.lock)
         try:
-            lock.acquire(timeout=0)
+            # Not at once: whoever asks for the state of a study holds the lock for a moment.
+            lock.acquire(timeout=1)
         except Timeout:
-            raise StudyError(f"study {self.paths.name!r} is being run by {self.holder()}; wait for it, or stop it first") from None
+            raise StudyError(
+                f"study {self.paths.name!r} is being run by {self.holder()}; wait for it, or stop it first"
+            ) from None
         try:
             _write_json(self.paths.holder, {"process": os.getpid(), "host": socket.gethostname(), "since": time.time()})
             yield

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from hpgan_core.config import LOSS_NAMES, RANGES, SETTINGS, TrainingConfig
+from hpgan_core.config import CHOICES, LOSS_NAMES, RANGES, SETTINGS, TrainingConfig
 from hpgan_core.data import READERS, reader_options
 from hpgan_core.metrics import METRICS
 from hpgan_core.presets import PRESETS
@@ -26,9 +26,9 @@ def json_schema() -> dict[str, Any]:
     losses, metrics = {"enum": list(LOSS_NAMES)}, {"enum": list(METRICS)}
 
     top["preset"]["enum"] = list(PRESETS)
-    top["arms"]["patternProperties"] = {
-        pattern: arm | {"items": losses} for pattern, arm in top["arms"]["patternProperties"].items()
-    }
+    top["arms"]["additionalProperties"] = False
+    for arm in top["arms"]["patternProperties"].values():
+        arm["items"] = losses
     top["training"] |= {
         "properties": {name: _setting(name) for name in SETTINGS if name not in ("losses", "epochs")},
         "additionalProperties": False,
@@ -52,7 +52,8 @@ def json_schema() -> dict[str, Any]:
 
 def _setting(name: str) -> dict[str, Any]:
     bounds = dict(zip(("minimum", "maximum"), RANGES.get(name, ()), strict=False))
-    return {"type": _TYPES[SETTINGS[name]], "description": _descriptions()[name], **bounds}
+    words = {"enum": list(CHOICES[name])} if name in CHOICES else {}
+    return {"type": _TYPES[SETTINGS[name]], "description": _descriptions()[name], **bounds, **words}
 
 
 def _descriptions() -> dict[str, str]:

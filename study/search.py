@@ -6,16 +6,17 @@ Arms are strata, never a sampled parameter: each has its own sampler, its own ru
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState
 from sqlalchemy import event
 
+from study.sections import Value
 from study.space import CategoricalParameter, IntParameter, Parameter
 from study.study_file import Median, Pruner, StudyFile, SuccessiveHalving
 
@@ -26,27 +27,39 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
-def build_sampler(name: str, seed: int) -> BaseSampler:
-    """A sampler by its name in the study file."""
-    if name == "tpe":
-        return TPESampler(seed=seed)
-    return {"random": RandomSampler, "qmc": QMCSampler}[name](seed=seed)
+def build_sampler(name: str, seed: int, number: int) -> BaseSampler:
+    """A sampler by its name in the study file, for the trial of that number.
+
+    What it draws depends on the seed, the number and the trials before it, never on how many of those this process has
+    seen: an interrupted search goes on as if it had not been.
+    """
+    fresh = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    if name == "qmc":
+        # One sequence for all trials, whose points Optuna counts in its storage; it has none for categories.
+        return QMCSampler(
+            scramble=True, seed=seed, independent_sampler=RandomSampler(seed=fresh), warn_independent_sampling=False
+        )
+    return TPESampler(seed=fresh) if name == "tpe" else RandomSampler(seed=fresh)
 
 
 def build_pruner(pruner: Pruner) -> BasePruner:
     """The pruner of the study file; none stops a trial before its ``grace_epochs`` are over."""
     if isinstance(pruner, SuccessiveHalving):
         return SuccessiveHalvingPruner(min_resource=pruner.grace_epochs, reduction_factor=pruner.reduction_factor)
-    return MedianPruner(n_startup_trials=3, n_warmup_steps=pruner.grace_epochs) if isinstance(pruner, Median) else NopPruner()
+    return (
+        MedianPruner(n_startup_trials=3, n_warmup_steps=pruner.grace_epochs)
+        if isinstance(pruner, Median)
+        else NopPruner()
+    )
 
 
-def build_distribution(parameter: Parameter) -> BaseDistribution:
-    """The Optuna distribution of a parameter of the study file."""
+def suggest(trial: Trial, name: str, parameter: Parameter) -> Value:
+    """The trial's value of a parameter of the study file; asked again, the same."""
     if isinstance(parameter, CategoricalParameter):
-        return CategoricalDistribution(parameter.values)
+        return cast(Value, trial.suggest_categorical(name, parameter.values))
     if isinstance(parameter, IntParameter):
-        return IntDistribution(parameter.min, parameter.max, log=parameter.log, step=parameter.step or 1)
-    return FloatDistribution(parameter.min, parameter.max, log=parameter.log, step=parameter.step)
+        return trial.suggest_int(name, parameter.min, parameter.max, step=parameter.step or 1, log=parameter.log)
+    return trial.suggest_float(name, parameter.min, parameter.max, step=parameter.step, log=parameter.log)
 
 
 def open_storage(database: Path) -> RDBStorage:
@@ -76,40 +89,49 @@ class ArmSearch:
     def __init__(
         self, storage: RDBStorage, study_file: StudyFile, arm: str, parameters: Mapping[str, Parameter], position: int
     ) -> None:
-        search = study_file.search
-        self.distributions = {name: build_distribution(parameter) for name, parameter in parameters.items()}
+        self.parameters, self.sampler = parameters, study_file.search.sampler.name
+        self.seed = study_file.search.sampler.seed + position
         self.study = optuna.create_study(
             storage=storage,
             study_name=f"{study_file.name}/{arm}",
             direction=study_file.objective.goal,
-            sampler=build_sampler(search.sampler.name, search.sampler.seed + position),
-            pruner=build_pruner(search.pruner),
+            pruner=build_pruner(study_file.search.pruner),
             load_if_exists=True,
         )
-        if not self.study.trials:
+        if not self.study.get_trials(deepcopy=False):
             self.study.enqueue_trial({name: parameter.default for name, parameter in parameters.items()})
-        self._open = {trial.number: self._attach(trial._trial_id) for trial in self.study.trials if trial.state == TrialState.RUNNING}
-
-    def _attach(self, trial_id: int) -> Trial:
-        """A handle on a trial that an earlier process has asked for."""
-        return Trial(self.study, trial_id)
+        interrupted = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        study_id = storage.get_study_id_from_name(self.study.study_name)
+        self._open = {
+            trial.number: Trial(self.study, storage.get_trial_id_from_study_id_trial_number(study_id, trial.number))
+            for trial in interrupted
+        }
+        self._last_epoch = {trial.number: trial.last_step or 0 for trial in interrupted}
 
     def asked(self) -> int:
         """How many trials have been asked for, in whatever state."""
         return sum(trial.state != TrialState.WAITING for trial in self.study.get_trials(deepcopy=False))
 
-    def open_trials(self) -> dict[int, dict[str, Any]]:
+    def open_trials(self) -> dict[int, dict[str, Value]]:
         """Number and values of the trials that have no outcome yet."""
-        return {number: dict(trial.params) for number, trial in self._open.items()}
+        return {number: self._values(trial) for number, trial in self._open.items()}
 
-    def ask(self) -> tuple[int, dict[str, Any]]:
+    def ask(self) -> tuple[int, dict[str, Value]]:
         """The next trial's number and parameter values; the first has every parameter's default."""
-        trial = self.study.ask(self.distributions)
-        self._open[trial.number] = trial
-        return trial.number, dict(trial.params)
+        trial = self.study.ask()
+        self._open[trial.number], self._last_epoch[trial.number] = trial, 0
+        return trial.number, self._values(trial)
+
+    def _values(self, trial: Trial) -> dict[str, Value]:
+        """All values of a trial; those that a process died over are drawn now."""
+        self.study.sampler = build_sampler(self.sampler, self.seed, trial.number)
+        return {name: suggest(trial, name, parameter) for name, parameter in self.parameters.items()}
 
     def report(self, number: int, epoch: int, objective: float) -> bool:
-        """Record an intermediate value; True when the pruner wants the trial stopped."""
+        """Record an intermediate value; True when the pruner wants it stopped. An epoch told again is ignored."""
+        if epoch <= self._last_epoch[number]:
+            return False
+        self._last_epoch[number] = epoch
         trial = self._open[number]
         trial.report(objective, epoch)
         return trial.should_prune()

@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field
 
-from hpgan_core.config import LOSS_NAMES, RANGES, SETTINGS, TrainingConfig, convert_setting, unknown_name
-from hpgan_core.errors import BadInput
+from hpgan_core.config import CHOICES, LOSS_NAMES, RANGES, SETTINGS, convert_setting, unknown_name
 from study.sections import Finding, Section, Value
 from study.yaml_source import KeyPath
 
@@ -19,9 +17,10 @@ if TYPE_CHECKING:
 NOT_SEARCHED = {
     "losses": "is no parameter: name the losses of each arm under arms",
     "epochs": "is no parameter: set search.epochs and confirm.epochs",
-    "evaluation_samples": "is no parameter, since it changes the measure: fix it under training",
-    "evaluation_windows": "is no parameter, since it changes the measure: fix it under training",
-    "final_samples": "is no parameter, since it changes the measure: fix it under training",
+} | {
+    name: "is no parameter, since it changes the measure: fix it under training"
+    for name in SETTINGS
+    if name.startswith(("evaluation_", "final_"))
 }
 _TYPES = {
     int: ("int", "categorical"),
@@ -130,11 +129,9 @@ def setting_problem(name: str, value: Any) -> str | None:
         return f"must be {_WORDS[SETTINGS[name]]}, found {value!r}"
     if name in RANGES and not RANGES[name][0] <= converted <= RANGES[name][1]:
         low, high = RANGES[name]
-        return f"must be from {low:g} to {high:g}, found {value!r}"
-    try:
-        replace(TrainingConfig(), **{name: converted})
-    except BadInput as error:
-        return str(error)
+        return f"must be from {low} to {high}, found {value!r}"
+    if name in CHOICES and converted not in CHOICES[name]:
+        return unknown_name(name, converted, CHOICES[name])
     return None
 
 
@@ -168,7 +165,7 @@ def weighted_loss(name: str) -> str | None:
 
 def required_loss(name: str, parameter: Parameter) -> str | None:
     """The loss without which parameter ``name`` does not exist in an arm."""
-    return parameter.when or weighted_loss(name)
+    return weighted_loss(name) or parameter.when
 
 
 def active_parameters(study_file: "StudyFile", arm: str) -> dict[str, Parameter]:

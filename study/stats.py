@@ -25,12 +25,14 @@ class Interval:
 
 
 def mean_interval(members: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Student's t interval of the mean. With few seeds it is wide, as it should be; a percentile bootstrap would be too narrow."""
+    """Student's t interval of the mean; with few seeds it is wide, as it should be, where a bootstrap's is too narrow."""
     finite = np.array([value for value in members if math.isfinite(value)])
     if len(finite) < 2:
         return Interval(float(finite.mean()) if len(finite) else math.nan, math.nan, math.nan, tuple(members))
     half_width = stats.t.ppf((1 + confidence) / 2, len(finite) - 1) * stats.sem(finite)
-    return Interval(float(finite.mean()), float(finite.mean() - half_width), float(finite.mean() + half_width), tuple(members))
+    return Interval(
+        float(finite.mean()), float(finite.mean() - half_width), float(finite.mean() + half_width), tuple(members)
+    )
 
 
 def one_sided_bounds(differences: np.ndarray, alpha: float) -> tuple[float, float]:

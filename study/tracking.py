@@ -18,6 +18,7 @@ from urllib.parse import quote
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 from mlflow import MlflowClient
@@ -34,6 +35,8 @@ from study.study_file import StudyFile
 METRICS_A_BATCH = 1000
 FINAL_STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}
 PUBLISH_INTERVAL_S = 2.0
+# Without it the UI takes an experiment for one about language models and hides metrics.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
 
 def tracking_uri(paths: StudyPaths, study_file: StudyFile) -> str:
@@ -71,7 +74,7 @@ class Tracker:
         if existing is None:
             # A database has no server to keep pictures for it; a server has its own place.
             local = None if self.uri.startswith("http") else self.record.paths.mlflow_artifacts.resolve().as_uri()
-            return self.client.create_experiment(name, artifact_location=local)
+            return self.client.create_experiment(name, artifact_location=local, tags=EXPERIMENT_TAGS)
         if existing.lifecycle_stage == "deleted":
             self.client.restore_experiment(existing.experiment_id)
         return existing.experiment_id

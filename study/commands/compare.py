@@ -3,11 +3,15 @@
 import json
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from study.comparison import compare
 from study.record import Record
+
+# Columns of a terminal that shows every interval.
+WIDE = 110
 
 
 def run(name: str, *, studies: Path, as_json: bool, console: Console) -> None:
@@ -21,10 +25,12 @@ def show(record: Record, as_json: bool, console: Console) -> None:
     if as_json:
         print(json.dumps(comparison.to_json(), indent=2))
         return
-    table = Table(title=comparison.question or None, title_justify="left", caption=_caption(record), caption_justify="left")
+    wide = console.width >= WIDE
+    title = comparison.question or None
+    table = Table(title=title, title_justify="left", caption=_caption(record), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in comparison.headings():
-        table.add_column(heading, justify="left" if heading == "arm" else "right", overflow="fold")
-    for row in comparison.rows():
+        table.add_column(heading, justify="left" if heading == "arm" else "right", no_wrap=heading != "vs frozen")
+    for row in comparison.rows(intervals=wide):
         table.add_row(*row)
     console.print(table)
     for sentence in comparison.verdicts():
@@ -32,7 +38,9 @@ def show(record: Record, as_json: bool, console: Console) -> None:
 
 
 def _caption(record: Record) -> str:
-    confirm = record.study_file.confirm
-    if confirm is None:
+    if record.study_file.confirm is None:
         return "Validation split, the search's own seeds: an arm's best trial looks better than it is."
-    return f"Test split, fresh seeds, mean ± half of the 95 % interval over seeds. ADE, FDE, APD: best of K or pairs of K futures."
+    return (
+        "Test split, fresh seeds; mean ± half of the 95 % interval over seeds. ADE, FDE: best of K futures; APD: their diversity; "
+        "bones: relative change of length; jerk: ratio to the truth's; vs frozen: ADE against zero velocity's."
+    )

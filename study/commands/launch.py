@@ -23,7 +23,7 @@ from study.study_file import StudyFile, read_study_file
 from study.tracking import Publisher, Tracker
 
 from hpgan_core.metrics import METRICS
-from hpgan_core.trainable import baselines, showcase
+from hpgan_core.trainable import showcase, test_baselines
 from hpgan_core.windows import MotionData
 
 
@@ -86,7 +86,7 @@ def _search(record: Record, data: MotionData, resources: execution.Resources, li
     study_file = record.study_file
     wall_time_s = study_file.budget.wall_time_s
     deadline = None if wall_time_s is None else time.monotonic() + wall_time_s
-    with ProgressDisplay(console, "search", study_file, study_file.trials_per_arm(), study_file.search.epochs) as display:
+    with ProgressDisplay(console, record, "search") as display:
         phase = SearchPhase(record, [display, *listeners], deadline)
         if not execution.run(phase, data, resources, record.paths.ray):
             raise Interrupted(record.paths.name)
@@ -95,10 +95,12 @@ def _search(record: Record, data: MotionData, resources: execution.Resources, li
 
 
 def _confirm(record: Record, data: MotionData, resources: execution.Resources, listeners: list[Listener], console: Console) -> None:
-    with ProgressDisplay(console, "confirm", record.study_file, 1, record.study_file.confirm_epochs()) as display:
+    with ProgressDisplay(console, record, "confirm") as display:
         if not execution.run(ConfirmPhase(record, [display, *listeners]), data, resources, record.paths.ray):
             raise Interrupted(record.paths.name)
-    record.write_baselines(baselines(data, "test"))
+    # Every arm has the same: it is no parameter.
+    final_windows = {trial.request.settings["final_windows"] for trial in record.trials(phase="confirm")}
+    record.write_baselines(test_baselines(data, max(final_windows)))
 
 
 def _arms_without_result(record: Record) -> str | None:

@@ -26,7 +26,7 @@ def run(name: str, trial_name: str | None, *, studies: Path, console: Console) -
         raise BadStudyInput(f"trial {trial.key} has no epoch to compare with: {trial.outcome.cause if trial.outcome else 'it has just begun'}")
     console.print(f"Training {trial.key} again: {epochs} epochs, {len(trial.request.seeds)} members ...", markup=False, highlight=False)
     with console.status("") as status:
-        result = reproduce(trial, data, record.study_file.resources.cpus_per_trial, lambda done, of: status.update(f"epoch {done} of {of}"))
+        result = reproduce(trial, data, record.study_file.resources, lambda done, of: status.update(f"epoch {done} of {of}"))
     changed = differences(record.plan["environment"], environment())
     for line in changed:
         console.print(f"environment: {line}", markup=False, highlight=False)

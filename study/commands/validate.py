@@ -57,9 +57,9 @@ def _description(study_file: StudyFile) -> str:
     lines = [
         f"{study_file.name} is valid. {study_file.question}".rstrip(),
         f"Data     {study_file.data.dataset}{options}",
-        f"Search   {study_file.n_trials()} trials, {study_file.trials_per_arm()} an arm, {search.members} members each, "
-        f"{search.epochs} epochs",
-        f"         {search.sampler.name} sampler, pruner {search.pruner.name}, {objective.goal} {objective.metric}",
+        f"Search   {study_file.n_trials()} trials, {study_file.trials_per_arm()} an arm",
+        f"         {search.members} members each, {search.epochs} epochs, {search.sampler.name} sampler, "
+        f"pruner {search.pruner.name}, {objective.goal} {objective.metric}",
         f"Confirm  {len(study_file.arms)} winners, {confirm.members} members each, {study_file.confirm_epochs()} epochs"
         if confirm
         else "Confirm  left out",

@@ -1,0 +1,49 @@
+"""What tests of several folders share: one thread, no deadlines, and small motion data that is made once."""
+
+import pytest
+import torch
+from hypothesis import settings
+
+from hpgan_core.config import TrainingConfig
+from hpgan_core.data.recordings import Recordings
+from hpgan_core.data.synthetic import synthesise
+from hpgan_core.windows import MotionData, build_motion_data
+
+torch.set_num_threads(1)
+# A machine that is busy elsewhere must not fail a property.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Recordings:
+    """Five people, five clips each, seen by a noisy sensor."""
+    return synthesise(people=5, clips_per_action=1, frames=44, noise_m=0.003)
+
+
+@pytest.fixture(scope="session")
+def motion(recordings: Recordings) -> MotionData:
+    """Three people to train on, one to validate and one to test."""
+    return build_motion_data(recordings)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> TrainingConfig:
+    """Every part of training, as small as it can be."""
+    return TrainingConfig(
+        losses=("gt", "consistency", "bone"),
+        critic_iterations=2,
+        hidden_size=8,
+        z_size=4,
+        residual=True,
+        critic_size=12,
+        batch_size=4,
+        generator_learning_rate=1e-3,
+        critic_learning_rate=1e-3,
+        discriminator_learning_rate=1e-3,
+        averaging=0.5,
+        epochs=3,
+        evaluation_samples=3,
+        evaluation_windows=4,
+        final_samples=4,
+    )

@@ -1,0 +1,115 @@
+"""Stacked networks: each member is the network it would be alone."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hpgan_core.models import LEAK, Critic, Generator, StackedGRU, slopes
+from hpgan_core.streams import streams
+
+POSE, HIDDEN, Z, FRAMES = 6, 5, 3, 4
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(len(shape)), dtype=torch.float64)
+
+
+def build_generator(seeds: list[int], *, layers: int = 2, residual: bool = False) -> Generator:
+    return Generator(streams(seeds, "generator"), POSE, HIDDEN, layers, Z, residual).double()
+
+
+def torch_gru(stacked: StackedGRU, member: int) -> nn.GRU:
+    """torch's own GRU with the weights of one member."""
+    n_in, layers = stacked.inputs[0].weight.shape[1], len(stacked.inputs)
+    gru = nn.GRU(n_in, HIDDEN, layers, batch_first=True).double()
+    with torch.no_grad():
+        for layer in range(layers):
+            for linear, kind in ((stacked.inputs[layer], "ih"), (stacked.hidden[layer], "hh")):
+                getattr(gru, f"weight_{kind}_l{layer}").copy_(linear.weight[member].T)
+                getattr(gru, f"bias_{kind}_l{layer}").copy_(linear.bias[member, 0])
+    return gru
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_stacked_gru_is_torchs_gru_for_each_member(layers: int) -> None:
+    stacked, rows = StackedGRU(streams([0, 1], "generator"), POSE, HIDDEN, layers).double(), random(2, 7, FRAMES, POSE)
+    scanned = stacked.scan(rows)
+    states = [torch.zeros(2, 7, HIDDEN, dtype=torch.float64)] * layers
+    for frame in rows.unbind(2):
+        states = stacked.step(frame, states)
+    for member in range(2):
+        _, expected = torch_gru(stacked, member)(rows[member])
+        for layer in range(layers):
+            torch.testing.assert_close(scanned[layer][member], expected[layer])
+            torch.testing.assert_close(states[layer][member], expected[layer])
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_k_futures_at_once_are_k_separate_ones(residual: bool) -> None:
+    generator, past, z = build_generator([0, 1], residual=residual), random(2, 7, 3, POSE), random(2, 7, 8, Z)
+    together = generator(past, z, FRAMES)
+    assert together.shape == (2, 7, 8, FRAMES, POSE)
+    for future in range(8):
+        separate = generator(past, z[:, :, future : future + 1], FRAMES)
+        torch.testing.assert_close(together[:, :, future : future + 1], separate)
+
+
+def test_z_and_the_past_change_the_future() -> None:
+    generator, past, z = build_generator([0]), random(1, 2, 3, POSE), random(1, 2, 1, Z)
+    predicted = generator(past, z, FRAMES)
+    assert not torch.allclose(predicted, generator(past, z + 1, FRAMES))
+    assert not torch.allclose(predicted, generator(past + 1, z, FRAMES))
+
+
+def test_a_member_is_the_network_of_its_seed_alone() -> None:
+    past, z = random(3, 7, 3, POSE), random(3, 7, 2, Z)
+    together, alone = build_generator([4, 8, 6]), build_generator([8])
+    for stacked, single in zip(together.parameters(), alone.parameters(), strict=True):
+        assert torch.equal(stacked[1:2], single)
+    torch.testing.assert_close(together(past, z, FRAMES)[1:2], alone(past[1:2], z[1:2], FRAMES))
+
+
+def test_another_members_weights_change_nothing() -> None:
+    generator, past, z = build_generator([0, 1]), random(2, 7, 3, POSE), random(2, 7, 2, Z)
+    before = generator(past, z, FRAMES)
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter[1] = torch.nan
+    after = generator(past, z, FRAMES)
+    assert torch.equal(before[0], after[0])
+    assert after[1].isnan().all()
+
+
+def test_residual_future_starts_at_the_last_pose() -> None:
+    generator, past, z = build_generator([0, 1], residual=True), random(2, 7, 3, POSE), random(2, 7, 2, Z)
+    first_step = generator(past, z, FRAMES)[:, :, :, 0] - past[:, :, None, -1]
+    assert first_step.abs().max() < 0.05
+    with torch.no_grad():
+        generator.head.weight.zero_()
+        generator.head.bias.zero_()
+    assert torch.equal(generator(past, z, FRAMES), past[:, :, None, -1:].expand(2, 7, 2, FRAMES, POSE))
+
+
+def test_the_first_frames_of_a_longer_future_are_the_shorter_future() -> None:
+    generator, past, z = build_generator([0], residual=True), random(1, 7, 3, POSE), random(1, 7, 2, Z)
+    torch.testing.assert_close(generator(past, z, 9)[:, :, :, :FRAMES], generator(past, z, FRAMES))
+
+
+@pytest.mark.parametrize("layers", [1, 2, 4])
+def test_critic_is_a_plain_network_for_each_member(layers: int) -> None:
+    critic, motion = Critic(streams([0, 1], "critic"), 10, HIDDEN, layers).double(), random(2, 7, 10)
+    values = critic(motion)
+    assert values.shape == (2, 7)
+    for member in range(2):
+        rows = motion[member]
+        for layer in critic.layers[:-1]:
+            rows = nn.functional.leaky_relu(rows @ layer.weight[member] + layer.bias[member], LEAK)
+        last = critic.layers[-1]
+        torch.testing.assert_close(values[member], (rows @ last.weight[member] + last.bias[member]).squeeze(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_slopes_are_the_derivative_of_leaky_relu(dtype: torch.dtype) -> None:
+    inputs = torch.tensor([-2.0, -1e-30, 0.0, 1e-30, 2.0], dtype=dtype, requires_grad=True)
+    (expected,) = torch.autograd.grad(nn.functional.leaky_relu(inputs, LEAK).sum(), inputs)
+    assert torch.equal(slopes(inputs.detach()), expected)
