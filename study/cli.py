@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 app = typer.Typer(
-    help="Decide with evidence whether one loss can replace another: search every arm fairly, confirm the winners on fresh seeds, compare.",
+    help="Decide with evidence whether one loss can replace another: search every arm fairly, confirm the winners on "
+    "fresh seeds, compare.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -25,8 +26,14 @@ File = Annotated[Path, typer.Argument(help="Study file, e.g. search_spaces/quick
 Name = Annotated[str, typer.Argument(help="Name of a study.", metavar="NAME")]
 Studies = Annotated[Path, typer.Option("--studies", help="Folder of all studies.", metavar="DIR")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Change the study file, e.g. search.epochs=10. Repeatable.", metavar="KEY=VALUE")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of .skeleton recordings to use instead of the file's data.", metavar="DIR")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change the study file, e.g. search.epochs=10. Repeatable.", metavar="KEY=VALUE"),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of .skeleton recordings to use instead of the file's data.", metavar="DIR"),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 STUDIES = Path("studies")
 PIPE_COLUMNS = 140
@@ -38,14 +45,27 @@ def launch(
     data: Data = None,
     overrides: Set = None,
     studies: Studies = STUDIES,
-    address: Annotated[str | None, typer.Option(help="Join this Ray cluster instead of starting a local one.", metavar="ADDRESS")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Join this Ray cluster instead of starting a local one.", metavar="ADDRESS")
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Run a study: search, confirm, table of arms. The same command goes on with an interrupted one."""
     from study.commands import launch as verb
 
-    _run(debug, lambda: verb.run(file, overrides=overrides or (), data_root=data, studies=studies, address=address, as_json=as_json, console=_console(as_json)))
+    _run(
+        debug,
+        lambda: verb.run(
+            file,
+            overrides=overrides or (),
+            data_root=data,
+            studies=studies,
+            address=address,
+            as_json=as_json,
+            console=_console(as_json),
+        ),
+    )
 
 
 @app.command()
@@ -67,7 +87,10 @@ def compare(name: Name, studies: Studies = STUDIES, as_json: Json = False, debug
 @app.command()
 def reproduce(
     name: Name,
-    trial: Annotated[str | None, typer.Argument(help="ARM/TRIAL, e.g. gt+bone/t03 or gt+bone/confirm. Default: the best.", metavar="[TRIAL]")] = None,
+    trial: Annotated[
+        str | None,
+        typer.Argument(help="ARM/TRIAL, e.g. gt+bone/t03 or gt+bone/confirm. Default: the best.", metavar="[TRIAL]"),
+    ] = None,
     studies: Studies = STUDIES,
     debug: Debug = False,
 ) -> None:
@@ -79,7 +102,10 @@ def reproduce(
 
 @app.command()
 def ui(
-    name: Name, studies: Studies = STUDIES, port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000, debug: Debug = False
+    name: Name,
+    studies: Studies = STUDIES,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
+    debug: Debug = False,
 ) -> None:
     """Open MLflow's pages on a study."""
     from study.commands import ui as verb
@@ -96,15 +122,15 @@ def validate(file: File, data: Data = None, overrides: Set = None, as_json: Json
 
 
 def _console(stderr: bool = False) -> "Console":
-    """Standard output, or standard error where standard output is kept for JSON; in a file or pipe lines are not folded at 80 columns."""
+    """Standard output, or standard error where the former is kept for JSON; a file or pipe is no narrow terminal."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else PIPE_COLUMNS)
+    return Console(stderr=stderr, width=None if stream.isatty() else PIPE_COLUMNS, markup=False, highlight=False)
 
 
 def _run(debug: bool, verb: Callable[[], None]) -> None:
-    """Turn what a person can act on into one message and its exit code; everything else is our own mistake and says so."""
+    """Turn what a person can act on into one message and its exit code; all else is our own mistake and says so."""
     try:
         verb()
     except StudyError as error:

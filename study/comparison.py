@@ -26,11 +26,12 @@ class ArmSummary:
 
     Attributes:
         losses: what it adds to the adversarial loss.
-        phase: ``confirm`` when its winner has been confirmed: fresh seeds, test split. ``search`` before: the winner's own numbers, which look too good.
+        phase: ``confirm`` when its winner has been confirmed: fresh seeds, test split. ``search`` before: the winner's
+            own numbers, which look too good.
         winner: its best trial, None without a complete one.
         parameters: sampled values of the winner.
         picked: the winner's objective when it was picked.
-        confirmed: the same objective on fresh seeds; above ``picked`` (for a goal of minimize) by the optimism of the choice.
+        confirmed: the same objective on fresh seeds; worse than ``picked`` by the optimism of the choice.
         n_members: members that did not diverge.
         n_diverged: members that did.
         metrics: ``test/...`` and ``val/...``.
@@ -81,18 +82,23 @@ class Comparison:
                 "question": self.question,
                 "state": self.state,
                 "arms": arms,
-                "baselines": {name: {f"test/{k}": v for k, v in metrics.items()} for name, metrics in self.baselines.items()},
+                "baselines": {
+                    name: {f"test/{k}": v for k, v in metrics.items()} for name, metrics in self.baselines.items()
+                },
                 "claims": [asdict(claim) for claim in self.claims],
             }
         )
         return plain
 
     def rows(self, intervals: bool = True) -> Iterable[list[str]]:
-        """Cells of the table: arms, then baselines; without ``intervals`` only the ADE has its own, for narrow terminals."""
+        """Cells of the table: arms, then baselines; without ``intervals`` only the ADE keeps its own."""
         zero_velocity = self.baselines.get("zero_velocity", {})
         for name, arm in self.arms.items():
             split = "test" if arm.phase == "confirm" else "val"
-            cells = [_cell(arm.metrics.get(f"{split}/{metric}"), form, intervals or metric == "ade") for metric, _, form in COLUMNS]
+            cells = [
+                _cell(arm.metrics.get(f"{split}/{metric}"), form, intervals or metric == "ade")
+                for metric, _, form in COLUMNS
+            ]
             members = f"{arm.n_members} of {arm.n_members + arm.n_diverged}" if arm.n_diverged else str(arm.n_members)
             yield [name, members, *cells, _against(arm, zero_velocity)]
         for name, metrics in self.baselines.items():
@@ -116,10 +122,14 @@ def compare(record: Record) -> Comparison:
     """Summarise a study in whatever state it is."""
     arms = {arm: _summarise(record, arm) for arm in record.study_file.arms}
     members = {
-        name: {metric: interval.members for metric, interval in arm.metrics.items()} for name, arm in arms.items() if arm.phase == "confirm"
+        name: {metric: interval.members for metric, interval in arm.metrics.items()}
+        for name, arm in arms.items()
+        if arm.phase == "confirm"
     }
     study_file = record.study_file
-    return Comparison(record.paths.name, study_file.question, record.state(), arms, record.baselines(), judge(study_file, members))
+    return Comparison(
+        record.paths.name, study_file.question, record.state(), arms, record.baselines(), judge(study_file, members)
+    )
 
 
 def _summarise(record: Record, arm: str) -> ArmSummary:
@@ -167,7 +177,9 @@ def _against(arm: ArmSummary, zero_velocity: dict[str, float]) -> str:
 def _sentence(claim: ClaimVerdict) -> str:
     details = []
     for metric in claim.metrics:
-        numbers = f"{metric.difference:+.3f}, bound {metric.bound:+.3f}, margin {metric.margin:.3f}, {metric.n_seeds} seeds"
+        numbers = (
+            f"{metric.difference:+.3f}, bound {metric.bound:+.3f}, margin {metric.margin:.3f}, {metric.n_seeds} seeds"
+        )
         details.append(f"{metric.metric} {metric.word} ({numbers}{', ' + metric.favour if metric.favour else ''})")
     sentence = f"{claim.claim}: {claim.word}. {claim.candidate} against {claim.reference}: {'; '.join(details)}."
     return f"{sentence} Warning: {claim.warning}." if claim.warning else sentence

@@ -23,6 +23,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "120")
 os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "1")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
@@ -38,6 +39,9 @@ from hpgan_core.trainable import EpochReport
 from hpgan_core.windows import MotionData
 from study.errors import StudyError
 from study.job import Job, train_job
+
+# The cause of a failed trial stands in the record; Tune would print every traceback and the list of such trials.
+logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 MAX_ATTEMPTS = 3
 CONNECT_TIMEOUT_S = 5.0

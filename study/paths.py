@@ -81,13 +81,13 @@ class StudyPaths:
         return self.folder / "conclusion.json"
 
     @property
-    def log(self) -> Path:
-        return self.folder / "driver.log"
-
-    @property
     def ray(self) -> Path:
         """Scratch of Ray Tune; nothing in it is ever read again."""
         return self.folder / "ray"
+
+    def gif(self, clip: int) -> Path:
+        """Animation of the arms side by side on the first, second, ... window that every picture shows."""
+        return self.folder / f"arms_clip{clip}.gif"
 
     @property
     def trials(self) -> Path:

@@ -77,7 +77,7 @@ class ProgressDisplay:
             ended, total = sum(self.ended.values()), self.trials * len(self.ended)
             line = f"{self.phase} {trial.key}: {outcome.state} after {outcome.epochs} epochs{objective}{cause}"
             line += f" [{ended}/{total}{self._time_left()}]"
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(line, soft_wrap=True)
 
     def _count(self, trial: Trial, outcome: Outcome) -> None:
         arm = trial.request.arm

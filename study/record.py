@@ -71,6 +71,15 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Conclusion:
+    """How a whole study ended: ``finished``, or ``failed`` and why."""
+
+    state: str
+    reason: str | None
+    ended_at: float
+
+
+@dataclass(frozen=True)
 class References:
     """The windows that every picture of a study shows: past and true future, metres, ``(windows, T, J, 3)`` each."""
 
@@ -256,7 +265,11 @@ class Record:
 
     def conclude(self, state: str, reason: str | None) -> None:
         """Write how the study as a whole ended."""
-        _write_json(self.paths.conclusion, {"state": state, "reason": reason, "ended_at": time.time()})
+        _write_json(self.paths.conclusion, asdict(Conclusion(state, reason, time.time())))
+
+    def conclusion(self) -> Conclusion | None:
+        """How the study ended; None before it has."""
+        return Conclusion(**json.loads(self.paths.conclusion.read_text())) if self.paths.conclusion.exists() else None
 
     def set_aside(self) -> str:
         """Rename this study's folder to ``NAME.1``, ``NAME.2``, ...; returns the new name."""
@@ -269,9 +282,8 @@ class Record:
         """``running``, ``finished``, ``failed``, or ``interrupted`` when nobody works on an unfinished study."""
         if self.holder() is not None:
             return "running"
-        if self.paths.conclusion.exists():
-            return str(json.loads(self.paths.conclusion.read_text())["state"])
-        return "interrupted"
+        conclusion = self.conclusion()
+        return conclusion.state if conclusion else "interrupted"
 
     def holder(self) -> str | None:
         """Who runs this study now, if anybody does."""

@@ -4,12 +4,14 @@ Arms are strata, never a sampled parameter: each has its own sampler, its own ru
 """
 
 import logging
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
@@ -35,10 +37,13 @@ def build_sampler(name: str, seed: int, number: int) -> BaseSampler:
     """
     fresh = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     if name == "qmc":
-        # One sequence for all trials, whose points Optuna counts in its storage; it has none for categories.
-        return QMCSampler(
-            scramble=True, seed=seed, independent_sampler=RandomSampler(seed=fresh), warn_independent_sampling=False
-        )
+        with warnings.catch_warnings():
+            # Has been since Optuna 3.0; nobody who runs a study can do anything about it.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            # One sequence for all trials, whose points Optuna counts in its storage; it has none for categories.
+            return QMCSampler(
+                scramble=True, seed=seed, independent_sampler=RandomSampler(seed=fresh), warn_independent_sampling=False
+            )
     return TPESampler(seed=fresh) if name == "tpe" else RandomSampler(seed=fresh)
 
 

@@ -1,12 +1,12 @@
 """MLflow: a projection of the record, written in batches off the training path; nothing else in this package knows it.
 
-Whatever is here can be rebuilt from the record. Runs are flat and found by their ``study.*`` tags; publishing twice changes nothing, since a
-metric is sent with its original time and MLflow keeps one of two equal points.
+Whatever is here can be rebuilt from the record. Runs are flat and found by their ``study.*`` tags; publishing twice
+changes nothing, since a metric is sent with its original time and MLflow keeps one of two equal points.
 """
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cached_property
 from queue import Empty, Queue
@@ -14,7 +14,8 @@ from threading import Thread
 from typing import Any
 from urllib.parse import quote
 
-# Before MLflow is imported: with the server away a call fails in seconds instead of 246 of them, and nothing is sent to its makers.
+# Before MLflow is imported: with the server away a call fails in seconds, not in 246 of them; nothing is sent to its
+# makers.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -28,7 +29,7 @@ from mlflow.exceptions import MlflowException
 from study.comparison import Comparison, compare
 from study.errors import StudyError
 from study.paths import StudyPaths
-from study.pictures import draw_pictures
+from study.pictures import ClipPictures, draw_arms, draw_trial
 from study.record import Outcome, Record, Trial
 from study.study_file import StudyFile
 
@@ -41,7 +42,11 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
 def tracking_uri(paths: StudyPaths, study_file: StudyFile) -> str:
     """The study file's, or ``MLFLOW_TRACKING_URI``, or one SQLite file beside all studies of the folder."""
-    return study_file.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.mlflow_database.resolve()}"
+    return (
+        study_file.tracking.uri
+        or os.environ.get("MLFLOW_TRACKING_URI")
+        or f"sqlite:///{paths.mlflow_database.resolve()}"
+    )
 
 
 class Tracker:
@@ -64,7 +69,9 @@ class Tracker:
             self.client = MlflowClient(self.uri)
             self.client.search_experiments(max_results=1)
         except Exception as error:
-            raise StudyError(f"cannot reach MLflow at {self.uri}: {_first_line(error)}; check tracking.uri or MLFLOW_TRACKING_URI") from error
+            raise StudyError(
+                f"cannot reach MLflow at {self.uri}: {_first_line(error)}; check tracking.uri or MLFLOW_TRACKING_URI"
+            ) from error
 
     @cached_property
     def experiment_id(self) -> str:
@@ -95,7 +102,11 @@ class Tracker:
         epochs = trial.epochs()
         new = [epoch for epoch in epochs if epoch["epoch"] > self._sent.get(request.key, 0)]
         best = self._best_so_far(epochs)
-        metrics = [metric for epoch in new for metric in _metrics(epoch) + [_metric("best/" + best[0], best[1][epoch["epoch"]], epoch)]]
+        metrics = [
+            metric
+            for epoch in new
+            for metric in [*_metrics(epoch), _metric("best/" + best[0], best[1][epoch["epoch"]], epoch)]
+        ]
         if outcome is not None and outcome.state == "complete" and request.phase == "confirm":
             metrics += self._summary_metrics(trial, epochs[-1])
         for first in range(0, len(metrics), METRICS_A_BATCH):
@@ -103,12 +114,16 @@ class Tracker:
         if new:
             self._sent[request.key] = new[-1]["epoch"]
         if outcome is not None:
-            self._publish_pictures(run_id, trial, outcome)
+            self._publish_pictures(run_id, draw_trial(self.record, trial), outcome.epochs)
             if outcome.cause:
                 self.client.set_tag(run_id, "study.cause", outcome.cause[:5000])
-            self.client.set_tag(run_id, "study.outcome", outcome.state)
-            self._closed.add(request.key)
-            self.client.set_terminated(run_id, FINAL_STATUS[outcome.state], end_time=_milliseconds(outcome.ended_at))
+            self._close(request.key, run_id, outcome.state, FINAL_STATUS[outcome.state], outcome.ended_at)
+
+    def _close(self, key: str, run_id: str, outcome: str, status: str, ended_at: float) -> None:
+        """End a run for good; its outcome is the last thing that it is given."""
+        self.client.set_tag(run_id, "study.outcome", outcome)
+        self.client.set_terminated(run_id, status, end_time=_milliseconds(ended_at))
+        self._closed.add(key)
 
     def _name(self, trial: Trial) -> str:
         return trial.request.arm if trial.request.phase == "confirm" else trial.key
@@ -127,33 +142,45 @@ class Tracker:
     def _params(self, trial: Trial) -> dict[str, str]:
         """The configuration; the weight of a loss that the arm does not have is absent, which is not 0."""
         settings = trial.request.settings
-        inactive = {name for name in settings if name.endswith("_weight") and name.removesuffix("_weight") not in settings["losses"]}
+        inactive = {
+            name
+            for name in settings
+            if name.endswith("_weight") and name.removesuffix("_weight") not in settings["losses"]
+        }
         return {name: str(value) for name, value in settings.items() if name not in inactive}
 
     def _run(self, key: str, name: str, tags: dict[str, str], params: dict[str, str], started_at: float) -> str:
         """The run with this key, made when there is none: a tag finds it again after any crash."""
         if key in self._runs:
             return self._runs[key]
-        found = self.client.search_runs([self.experiment_id], filter_string=f"tags.`study.key` = '{key}'", max_results=1)
+        found = self.client.search_runs(
+            [self.experiment_id], filter_string=f"tags.`study.key` = '{key}'", max_results=1
+        )
         run: Run = found[0] if found else self._new_run(key, name, tags, started_at)
-        if "study.outcome" in run.data.tags:
+        if "study.outcome" in run.data.tags and run.info.status != "RUNNING":
             self._closed.add(key)
+        elif run.info.status == "KILLED":
+            # An interrupted study goes on.
+            self.client.update_run(run.info.run_id, status="RUNNING")
         # Idempotent: equal parameters may be logged again.
         self.client.log_batch(run.info.run_id, params=[Param(name, value) for name, value in params.items()])
-        self._runs[key] = run.info.run_id
-        return run.info.run_id
+        run_id: str = run.info.run_id
+        self._runs[key] = run_id
+        return run_id
 
     def _new_run(self, key: str, name: str, tags: dict[str, str], started_at: float) -> Run:
         plan = self.record.plan
         common = {"study.name": self.record.paths.name, "study.key": key, "study.data_sha": plan["data_digest"][:16]}
         run = self.client.create_run(self.experiment_id, _milliseconds(started_at), tags | common, name)
         data = self.record.study_file.data
-        dataset = Dataset(name=data.dataset, digest=plan["data_digest"][:36], source_type="study", source=str(data.options))
+        dataset = Dataset(
+            name=data.dataset, digest=plan["data_digest"][:36], source_type="study", source=str(data.options)
+        )
         self.client.log_inputs(run.info.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
         return run
 
     def _best_so_far(self, epochs: list[dict[str, Any]]) -> tuple[str, dict[int, float]]:
-        """The objective's best value up to each epoch: MLflow's tables show the last value of a metric, and last is not best."""
+        """The objective's best value up to each epoch: MLflow's tables show the last value, which is not the best."""
         objective = self.record.study_file.objective
         better = min if objective.goal == "minimize" else max
         best: dict[int, float] = {}
@@ -174,18 +201,24 @@ class Tracker:
         }
         return [_metric(name, value, last) for name, value in (summary | {"n_seeds": float(arm.n_members)}).items()]
 
-    def _publish_pictures(self, run_id: str, trial: Trial, outcome: Outcome) -> None:
-        for pictures in draw_pictures(self.record, trial):
-            self.client.log_image(run_id, pictures.contact_sheet, key=f"clip {pictures.clip}", step=outcome.epochs)
-            self.client.log_artifact(run_id, str(pictures.gif), "motions")
+    def _publish_pictures(self, run_id: str, pictures: Iterable[ClipPictures], step: int) -> None:
+        for clip in pictures:
+            self.client.log_image(run_id, clip.contact_sheet, key=f"clip {clip.clip}", step=step)
+            self.client.log_artifact(run_id, str(clip.gif), "motions")
 
     def publish_baselines(self) -> None:
         """Baselines as runs beside the arms, so that a comparison shows both."""
         for name, metrics in self.record.baselines().items():
             created = self.record.plan["created_at"]
-            run_id = self._run(f"baseline/{name}", name.replace("_", " "), {"study.kind": "baseline", "study.arm": name}, {}, created)
+            run_id = self._run(
+                f"baseline/{name}", name.replace("_", " "), {"study.kind": "baseline", "study.arm": name}, {}, created
+            )
             at = {"epoch": 0, "time": created}
-            values = [_metric(f"test/{metric}{part}", value, at) for metric, value in metrics.items() for part in ("", ".mean")]
+            values = [
+                _metric(f"test/{metric}{part}", value, at)
+                for metric, value in metrics.items()
+                for part in ("", ".mean")
+            ]
             self.client.log_batch(run_id, metrics=values)
             self.client.set_terminated(run_id, "FINISHED", end_time=_milliseconds(created))
 
@@ -193,10 +226,14 @@ class Tracker:
         """The study's own run with its plan, and the experiment's note with question, result and links."""
         plan = self.record.plan
         run_id = self._run("study", "study", {"study.kind": "study"}, {}, plan["created_at"])
+        self.client.set_experiment_tag(self.experiment_id, "mlflow.note.content", self._note(compare(self.record)))
+        conclusion = self.record.conclusion()
+        if "study" in self._closed or conclusion is None:
+            return
         for path in (self.record.paths.source, self.record.paths.plan):
             self.client.log_artifact(run_id, str(path), "plan")
-        self.client.set_terminated(run_id, "FINISHED")
-        self.client.set_experiment_tag(self.experiment_id, "mlflow.note.content", self._note(compare(self.record)))
+        self._publish_pictures(run_id, draw_arms(self.record), step=0)
+        self._close("study", run_id, conclusion.state, "FINISHED", conclusion.ended_at)
 
     def _note(self, comparison: Comparison) -> str:
         lines = [self.record.study_file.question or self.record.paths.name, "", comparison.markdown(), ""]
@@ -205,12 +242,14 @@ class Tracker:
 
     def compare_path(self) -> str:
         """Where the UI compares this study's arms and baselines, without scheme and host."""
-        runs = self.client.search_runs([self.experiment_id], filter_string="tags.`study.kind` = 'arm'", order_by=["attributes.start_time"])
+        runs = self.client.search_runs(
+            [self.experiment_id], filter_string="tags.`study.kind` = 'arm'", order_by=["attributes.start_time"]
+        )
         run_ids = json.dumps([run.info.run_id for run in runs])
         return f"/#/compare-runs?runs={quote(run_ids)}&experiments={quote(json.dumps([self.experiment_id]))}"
 
     def publish(self) -> None:
-        """Everything the record holds."""
+        """Everything the record holds; what nobody is at work on any more is left as killed, until the study goes on."""
         for trial in self.record.trials():
             self.publish_trial(trial)
         self.publish_baselines()
@@ -218,11 +257,9 @@ class Tracker:
         self._close_strays()
 
     def _close_strays(self) -> None:
-        """End runs that no trial of the record stands behind, which a crash between two writes can leave."""
-        known = {trial.key for trial in self.record.trials()} | {"study"} | {f"baseline/{name}" for name in self.record.baselines()}
+        """End the runs of interrupted trials, and those that a crash between two writes has left without one."""
         for run in self.client.search_runs([self.experiment_id], filter_string="attributes.status = 'RUNNING'"):
-            if run.data.tags.get("study.key") not in known:
-                self.client.set_terminated(run.info.run_id, "KILLED")
+            self.client.set_terminated(run.info.run_id, "KILLED")
 
 
 class Publisher:
@@ -254,7 +291,10 @@ class Publisher:
         try:
             self.tracker.publish()
         except MlflowException as error:
-            self.warn(f"MLflow at {self.tracker.uri} misses some of this study ({_first_line(error)}); launch it again to send the rest")
+            self.warn(
+                f"MLflow at {self.tracker.uri} misses some of this study ({_first_line(error)}); "
+                f"`study ui {self.tracker.record.paths.name}` sends the rest"
+            )
 
     def _work(self) -> None:
         closing = False
@@ -276,13 +316,18 @@ class Publisher:
             self.tracker.publish_trial(trial)
         except Exception as error:
             if not self.missing:
-                self.warn(f"MLflow at {self.tracker.uri} does not answer ({_first_line(error)}); the study goes on and sends the rest later")
+                self.warn(
+                    f"MLflow at {self.tracker.uri} does not answer ({_first_line(error)}); the study goes on and sends "
+                    "the rest later"
+                )
             self.missing = True
 
 
 def _metrics(epoch: dict[str, Any]) -> list[Metric]:
     """Means over members, their standard deviations, and how many diverged."""
-    values = epoch["mean"] | {f"{name}.std": value for name, value in epoch["spread"].items() if name.startswith("val/")}
+    values = epoch["mean"] | {
+        f"{name}.std": value for name, value in epoch["spread"].items() if name.startswith("val/")
+    }
     return [_metric(name, value, epoch) for name, value in (values | {"diverged": float(epoch["diverged"])}).items()]
 
 

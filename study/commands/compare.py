@@ -27,20 +27,29 @@ def show(record: Record, as_json: bool, console: Console) -> None:
         return
     wide = console.width >= WIDE
     title = comparison.question or None
-    table = Table(title=title, title_justify="left", caption=_caption(record), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption=_caption(record),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for heading in comparison.headings():
         table.add_column(heading, justify="left" if heading == "arm" else "right", no_wrap=heading != "vs frozen")
     for row in comparison.rows(intervals=wide):
         table.add_row(*row)
     console.print(table)
     for sentence in comparison.verdicts():
-        console.print(sentence, markup=False, highlight=False)
+        console.print(sentence)
 
 
 def _caption(record: Record) -> str:
     if record.study_file.confirm is None:
         return "Validation split, the search's own seeds: an arm's best trial looks better than it is."
     return (
-        "Test split, fresh seeds; mean ± half of the 95 % interval over seeds. ADE, FDE: best of K futures; APD: their diversity; "
-        "bones: relative change of length; jerk: ratio to the truth's; vs frozen: ADE against zero velocity's."
+        "Test split, fresh seeds; mean ± half of the 95 % interval over seeds. ADE, FDE: best of K futures; "
+        "APD: their diversity; bones: relative change of length; jerk: ratio to the truth's; "
+        "vs frozen: ADE against zero velocity's."
     )

@@ -8,9 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
+from hpgan_core.metrics import METRICS
+from hpgan_core.trainable import showcase, test_baselines
+from hpgan_core.windows import MotionData
 from study import execution
 from study.commands.compare import show
-from study.comparison import compare
 from study.errors import BadStudyInput, Interrupted, StudyError
 from study.estimate import Estimate, estimate
 from study.motion import load_motion
@@ -21,10 +23,6 @@ from study.provenance import environment
 from study.record import Record, References
 from study.study_file import StudyFile, read_study_file
 from study.tracking import Publisher, Tracker
-
-from hpgan_core.metrics import METRICS
-from hpgan_core.trainable import showcase, test_baselines
-from hpgan_core.windows import MotionData
 
 
 def run(
@@ -52,7 +50,8 @@ def run(
         record = Record(record.paths)
     if record.exists and record.state() == "finished":
         console.print(f"Study {study_file.name!r} is finished; nothing is left to run.")
-        return show(record, as_json, console)
+        show(record, as_json, console)
+        return
 
     resources = execution.Resources(
         study_file.resources.cpus_per_trial, study_file.resources.gpus_per_trial, study_file.resources.max_concurrent
@@ -61,13 +60,13 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(execution.cluster(address))
         slots = execution.slots(resources)
-        console.print(_plan(study_file, data, slots, estimate(study_file, data, max(1, slots))), markup=False, highlight=False)
+        console.print(_plan(study_file, data, slots, estimate(study_file, data, max(1, slots))))
         stack.enter_context(record.driving())
         if not record.exists:
-            record.create(study_file, file.read_text(), data.digest, environment())
             past, truth = showcase(data)
             record.write_references(References(past, truth, data.skeleton.name, data.frame_rate_hz))
-        publisher = Publisher(tracker, lambda text: console.print(text, style="yellow", markup=False))
+            record.create(study_file, file.read_text(), data.digest, environment())
+        publisher = Publisher(tracker, lambda text: console.print(text, style="yellow"))
         try:
             _search(record, data, resources, [publisher], console)
             if study_file.confirm is not None:
@@ -77,12 +76,17 @@ def run(
         finally:
             publisher.close()
     show(record, as_json, console)
-    console.print(f"\nCompare in MLflow: study ui {study_file.name}{_studies_option(studies)}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"\nCompare in MLflow: study ui {study_file.name}{_studies_option(studies)}",
+        soft_wrap=True,
+    )
     if missing:
         raise StudyError(missing)
 
 
-def _search(record: Record, data: MotionData, resources: execution.Resources, listeners: list[Listener], console: Console) -> None:
+def _search(
+    record: Record, data: MotionData, resources: execution.Resources, listeners: list[Listener], console: Console
+) -> None:
     study_file = record.study_file
     wall_time_s = study_file.budget.wall_time_s
     deadline = None if wall_time_s is None else time.monotonic() + wall_time_s
@@ -91,10 +95,12 @@ def _search(record: Record, data: MotionData, resources: execution.Resources, li
         if not execution.run(phase, data, resources, record.paths.ray):
             raise Interrupted(record.paths.name)
     if phase.out_of_time:
-        console.print(f"The search ended after {wall_time_s:g} s, the budget of `budget.wall_time_s`.", markup=False)
+        console.print(f"The search ended after {wall_time_s:g} s, the budget of `budget.wall_time_s`.")
 
 
-def _confirm(record: Record, data: MotionData, resources: execution.Resources, listeners: list[Listener], console: Console) -> None:
+def _confirm(
+    record: Record, data: MotionData, resources: execution.Resources, listeners: list[Listener], console: Console
+) -> None:
     with ProgressDisplay(console, record, "confirm") as display:
         if not execution.run(ConfirmPhase(record, [display, *listeners]), data, resources, record.paths.ray):
             raise Interrupted(record.paths.name)
@@ -105,15 +111,19 @@ def _confirm(record: Record, data: MotionData, resources: execution.Resources, l
 
 def _arms_without_result(record: Record) -> str | None:
     confirmed = record.study_file.confirm is not None
-    missing = [arm for arm in record.study_file.arms if not (record.confirmation(arm) if confirmed else record.winner(arm))]
+    missing = [
+        arm for arm in record.study_file.arms if not (record.confirmation(arm) if confirmed else record.winner(arm))
+    ]
     if not missing:
         return None
-    causes = {outcome.cause for arm in missing for trial in record.trials(arm) if (outcome := trial.outcome) and outcome.cause}
+    causes = {
+        outcome.cause for arm in missing for trial in record.trials(arm) if (outcome := trial.outcome) and outcome.cause
+    }
     return f"no result for {', '.join(missing)}: {'; '.join(sorted(causes)) or 'every trial was stopped early'}"
 
 
 def _is_same_study(record: Record, study_file: StudyFile, data_digest: str) -> bool:
-    return record.plan["file"] == study_file.canonical() and record.plan["data_digest"] == data_digest
+    return bool(record.plan["file"] == study_file.canonical() and record.plan["data_digest"] == data_digest)
 
 
 def _set_aside(record: Record, study_file: StudyFile, console: Console) -> None:
@@ -151,21 +161,32 @@ def _differences(recorded: dict[str, Any], wanted: dict[str, Any], prefix: str =
 
 def _plan(study_file: StudyFile, data: MotionData, slots: int, cost: Estimate) -> str:
     search, confirm = study_file.search, study_file.confirm
+    clips = f"{len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test clips"
+    trials = f"{study_file.trials_per_arm()} trials an arm, {study_file.n_trials()} in all"
+    method = f"{search.sampler.name} sampler, pruner: {search.pruner.name.replace('_', ' ')}"
     lines = [
         f"Study    {study_file.name}" + (f": {study_file.question}" if study_file.question else ""),
-        f"Data     {study_file.data.dataset}, {len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test clips",
+        f"Data     {study_file.data.dataset}: {clips}",
         f"Arms     {', '.join(study_file.arms)}",
-        f"Search   {study_file.trials_per_arm()} trials an arm, {study_file.n_trials()} in all, {search.members} members, {search.epochs} epochs, "
-        f"{search.sampler.name} sampler, {search.pruner.name.replace('_', ' ')}",
+        f"Search   {trials}, {search.members} members, {search.epochs} epochs; {method}",
     ]
     if confirm:
-        lines.append(f"Confirm  each arm's winner: {confirm.members} members on fresh seeds, {study_file.confirm_epochs()} epochs, test split")
+        epochs = study_file.confirm_epochs()
+        lines.append(
+            f"Confirm  each arm's winner, {confirm.members} members on fresh seeds, {epochs} epochs, test split"
+        )
     lines.append(f"Time     about {_duration(cost.total_s)} with {slots} trials at a time, less what is pruned")
     return "\n".join(lines)
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    return (
+        f"{seconds / 3600:.1f} h"
+        if seconds >= 5400
+        else f"{seconds / 60:.0f} min"
+        if seconds >= 90
+        else f"{seconds:.0f} s"
+    )
 
 
 def _studies_option(studies: Path) -> str:

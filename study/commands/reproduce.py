@@ -23,18 +23,23 @@ def run(name: str, trial_name: str | None, *, studies: Path, console: Console) -
     data = load_motion_of(record)
     epochs = len(trial.epochs())
     if not epochs:
-        raise BadStudyInput(f"trial {trial.key} has no epoch to compare with: {trial.outcome.cause if trial.outcome else 'it has just begun'}")
-    console.print(f"Training {trial.key} again: {epochs} epochs, {len(trial.request.seeds)} members ...", markup=False, highlight=False)
+        cause = trial.outcome.cause if trial.outcome else "it has just begun"
+        raise BadStudyInput(f"trial {trial.key} has no epoch to compare with: {cause}")
+    console.print(
+        f"Training {trial.key} again: {epochs} epochs, {len(trial.request.seeds)} members ...",
+    )
     with console.status("") as status:
-        result = reproduce(trial, data, record.study_file.resources, lambda done, of: status.update(f"epoch {done} of {of}"))
+        result = reproduce(
+            trial, data, record.study_file.resources, lambda done, of: status.update(f"epoch {done} of {of}")
+        )
     changed = differences(record.plan["environment"], environment())
     for line in changed:
-        console.print(f"environment: {line}", markup=False, highlight=False)
+        console.print(f"environment: {line}")
     if not result.identical:
         hint = "the environment differs as listed above" if changed else "the environment is the recorded one"
         raise NotReproduced(f"{trial.key} was not reproduced: {result.first_difference}; {hint}")
     console.print(
-        f"{trial.key}: bit-identical. All {result.values} numbers of {result.epochs} epochs equal the recorded ones.", markup=False, highlight=False
+        f"{trial.key}: bit-identical. All {result.values} numbers of {result.epochs} epochs equal the recorded ones.",
     )
 
 

@@ -20,17 +20,29 @@ def run(name: str, *, studies: Path, port: int, console: Console) -> None:
     """
     record = Record.open(studies, name)
     tracker = Tracker(record, record.study_file)
-    tracker.publish()
+    if record.holder() is None:
+        # Else its driver publishes.
+        tracker.publish()
     path = tracker.compare_path()
     if tracker.uri.startswith("http"):
-        console.print(f"{tracker.uri.rstrip('/')}{path}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{tracker.uri.rstrip('/')}{path}", soft_wrap=True)
         return
-    console.print(f"Arms side by side: http://127.0.0.1:{port}{path}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Arms side by side: http://127.0.0.1:{port}{path}", soft_wrap=True)
     console.print("Ctrl-C ends the server.")
     mlflow = shutil.which("mlflow", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if mlflow is None:
         raise StudyError("the command `mlflow` is not installed beside this Python; reinstall with `make install`")
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    arguments = ["server", "--backend-store-uri", tracker.uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    arguments = [
+        "server",
+        "--backend-store-uri",
+        tracker.uri,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     console.file.flush()
-    os.execve(mlflow, [mlflow, *arguments], environment)
+    os.execve(mlflow, [mlflow, *arguments], environment)  # noqa: S606 - no shell is what we want

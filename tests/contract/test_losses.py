@@ -83,7 +83,7 @@ def test_a_pose_that_is_kept_costs_nothing(loss: LossRow) -> None:
 @every_loss
 def test_every_predicted_joint_of_every_frame_gets_a_gradient(loss: LossRow) -> None:
     past, predicted, future = random_motions()
-    value(loss, past, predicted.requires_grad_(), future).sum().backward()
+    torch.autograd.backward(value(loss, past, predicted.requires_grad_(), future).sum())
     assert predicted.grad is not None
     assert (predicted.grad.norm(dim=-1) > 0).all()
 
@@ -91,7 +91,7 @@ def test_every_predicted_joint_of_every_frame_gets_a_gradient(loss: LossRow) -> 
 @every_loss
 def test_gradients_stay_finite_where_joints_and_frames_coincide(loss: LossRow) -> None:
     past, predicted, future = (torch.zeros_like(motion) for motion in random_motions())
-    value(loss, past, predicted.requires_grad_(), future).sum().backward()
+    torch.autograd.backward(value(loss, past, predicted.requires_grad_(), future).sum())
     assert predicted.grad is not None
     assert predicted.grad.isfinite().all()
 

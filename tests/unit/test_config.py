@@ -48,10 +48,12 @@ def test_a_loss_named_twice_is_refused() -> None:
 def test_bounds_are_inclusive_and_beyond_them_is_refused(name: str) -> None:
     kind = SETTINGS[name]
     for bound, beyond in zip(RANGES[name], (-1, 1), strict=True):
-        assert getattr(TrainingConfig(**{name: kind(bound)}), name) == bound
-        for value in (bound + beyond, beyond * math.inf, math.nan):
-            with pytest.raises(BadInput, match=f"{name} = "):
-                TrainingConfig(**{name: value})
+        assert getattr(TrainingConfig.from_mapping({name: kind(bound)}), name) == bound
+        with pytest.raises(BadInput, match=f"{name} = .* is outside"):
+            TrainingConfig.from_mapping({name: kind(bound + beyond)})
+        for value in (beyond * math.inf, math.nan):
+            with pytest.raises(BadInput, match=f"{name} (must be int|= .* is outside)"):
+                TrainingConfig.from_mapping({name: value})
 
 
 @pytest.mark.parametrize("name", CHOICES)

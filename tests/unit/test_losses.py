@@ -44,7 +44,7 @@ def test_gt_loss_of_a_constant_offset_is_its_square() -> None:
 
 def test_gt_loss_is_not_detached() -> None:
     predicted = still(4).clone().requires_grad_()
-    gt_loss(still(3), predicted, still(4) + 1, STICK).backward()
+    torch.autograd.backward(gt_loss(still(3), predicted, still(4) + 1, STICK))
     assert predicted.grad is not None
     torch.testing.assert_close(predicted.grad, torch.full_like(predicted, -2 / predicted.numel()))
 

@@ -47,7 +47,7 @@ def random_motions(futures: int = FUTURES) -> tuple[Tensor, Tensor, Tensor]:
 def steady_motion(frames: int) -> Tensor:
     """Joints that each move at their own constant velocity, ``(WINDOWS, frames, J, 3)``."""
     random = torch.Generator().manual_seed(1)
-    start, step = torch.randn(2, WINDOWS, 1, JOINTS, 3, generator=random, dtype=torch.float64)
+    start, step = torch.randn(2, WINDOWS, 1, JOINTS, 3, generator=random, dtype=torch.float64).unbind()
     return start + 0.01 * step * torch.arange(frames, dtype=torch.float64).view(-1, 1, 1)
 
 

@@ -20,13 +20,13 @@ def build_generator(seeds: list[int], *, layers: int = 2, residual: bool = False
 
 def torch_gru(stacked: StackedGRU, member: int) -> nn.GRU:
     """torch's own GRU with the weights of one member."""
-    n_in, layers = stacked.inputs[0].weight.shape[1], len(stacked.inputs)
-    gru = nn.GRU(n_in, HIDDEN, layers, batch_first=True).double()
+    weights = dict(stacked.named_parameters())
+    gru = nn.GRU(POSE, HIDDEN, len(stacked.inputs), batch_first=True).double()
     with torch.no_grad():
-        for layer in range(layers):
-            for linear, kind in ((stacked.inputs[layer], "ih"), (stacked.hidden[layer], "hh")):
-                getattr(gru, f"weight_{kind}_l{layer}").copy_(linear.weight[member].T)
-                getattr(gru, f"bias_{kind}_l{layer}").copy_(linear.bias[member, 0])
+        for layer in range(gru.num_layers):
+            for ours, theirs in (("inputs", "ih"), ("hidden", "hh")):
+                getattr(gru, f"weight_{theirs}_l{layer}").copy_(weights[f"{ours}.{layer}.weight"][member].T)
+                getattr(gru, f"bias_{theirs}_l{layer}").copy_(weights[f"{ours}.{layer}.bias"][member, 0])
     return gru
 
 
@@ -85,8 +85,8 @@ def test_residual_future_starts_at_the_last_pose() -> None:
     first_step = generator(past, z, FRAMES)[:, :, :, 0] - past[:, :, None, -1]
     assert first_step.abs().max() < 0.05
     with torch.no_grad():
-        generator.head.weight.zero_()
-        generator.head.bias.zero_()
+        for parameter in generator.head.parameters():
+            parameter.zero_()
     assert torch.equal(generator(past, z, FRAMES), past[:, :, None, -1:].expand(2, 7, 2, FRAMES, POSE))
 
 
@@ -102,10 +102,10 @@ def test_critic_is_a_plain_network_for_each_member(layers: int) -> None:
     assert values.shape == (2, 7)
     for member in range(2):
         rows = motion[member]
-        for layer in critic.layers[:-1]:
-            rows = nn.functional.leaky_relu(rows @ layer.weight[member] + layer.bias[member], LEAK)
-        last = critic.layers[-1]
-        torch.testing.assert_close(values[member], (rows @ last.weight[member] + last.bias[member]).squeeze(1))
+        for layer in critic.layers:
+            weight, bias = (parameter[member] for parameter in layer.parameters())
+            rows = nn.functional.leaky_relu(rows @ weight + bias, LEAK if layer is not critic.layers[-1] else 1)
+        torch.testing.assert_close(values[member], rows.squeeze(1))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

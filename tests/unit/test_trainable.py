@@ -116,11 +116,13 @@ def test_the_same_run_gives_the_same_bits(tiny: TrainingConfig, motion: MotionDa
     assert numbers(reports) == numbers(same_reports)
     assert_same_bits(first.state(), again.state())
     for one, other in zip(reports, same_reports, strict=True):
+        assert one.motions is not None
+        assert other.motions is not None
         assert np.array_equal(one.motions, other.motions)
 
 
 def test_plain_values_are_a_configuration_too(tiny: TrainingConfig, motion: MotionData) -> None:
-    (first, _), (second, _) = ran(tiny, motion, [0]), ran(tiny.to_mapping(), motion, [0])
+    first, second = (train(config, motion, [0], lambda _: None) for config in (tiny, tiny.to_mapping()))
     assert_same_bits(first.state(), second.state())
 
 

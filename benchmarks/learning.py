@@ -1,0 +1,79 @@
+"""Does it learn? Presets and combinations of losses, trained at length on one data set, against the baselines.
+
+    python -m benchmarks.learning --epochs 40 --seeds 5
+    python -m benchmarks.learning --epochs 40 --seeds 5 --data ../shared/data/ui_prmd/skeletons
+
+prints a Markdown table: mean over seeds ± half of the 95 % interval, on the people of the test split. Weights are fixed at
+values at which each loss has about the size of the critic's gradient; a study searches them.
+"""
+
+import argparse
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from hpgan_core.config import TrainingConfig
+from hpgan_core.data import read_recordings
+from hpgan_core.trainable import configure_torch, test_baselines, train
+from hpgan_core.windows import MotionData, build_motion_data
+from study.stats import mean_interval
+
+ARMS = {"none": [], "gt": ["gt"], "paper": ["consistency", "bone"], "all": ["gt", "consistency", "bone"]}
+WEIGHTS = {"gt_weight": 100.0, "consistency_weight": 0.1, "bone_weight": 10.0}
+COLUMNS = {"ade": ".3f", "fde": ".3f", "apd": ".2f", "joint_error_mm": ".0f", "bone_error": ".3f", "jerk_ratio": ".2f"}
+
+
+def motion_data(folder: Path | None) -> MotionData:
+    synthetic = {"dataset": "synthetic", "people": 40, "clips_per_action": 3}
+    return build_motion_data(read_recordings({"dataset": "ntu_rgbd", "root": folder} if folder else synthetic))
+
+
+def final_metrics(
+    folder: Path | None, preset: str, losses: list[str], epochs: int, seeds: int
+) -> dict[str, list[float]]:
+    """Test metrics of every member of one population."""
+    configure_torch()
+    settings = {"preset": preset, "losses": losses, "epochs": epochs}
+    if preset != "paper":
+        settings |= {"batch_size": 32, "critic_iterations": 5, **WEIGHTS}
+    last: dict[str, list[float]] = {}
+    train(
+        TrainingConfig.from_mapping(settings),
+        motion_data(folder),
+        range(seeds),
+        lambda report: last.update(report.members),
+        test=True,
+    )
+    return {name.removeprefix("test/"): values for name, values in last.items() if name.startswith("test/")}
+
+
+def rows(folder: Path | None, epochs: int, seeds: int) -> Iterator[list[str]]:
+    """Cells of the table."""
+    cases = [("recommended", arm) for arm in ARMS] + [("paper", "paper")]
+    with ProcessPoolExecutor(2) as pool:
+        running = [pool.submit(final_metrics, folder, preset, ARMS[arm], epochs, seeds) for preset, arm in cases]
+        for (preset, arm), future in zip(cases, running, strict=True):
+            intervals = {name: mean_interval(values) for name, values in future.result().items()}
+            cells = [
+                f"{intervals[name].mean:{form}} ±{intervals[name].high - intervals[name].mean:{form}}"
+                for name, form in COLUMNS.items()
+            ]
+            yield [preset, arm, *cells]
+    for name, metrics in test_baselines(motion_data(folder), TrainingConfig().final_windows).items():
+        yield ["baseline", name.replace("_", " "), *(format(metrics[column], form) for column, form in COLUMNS.items())]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--data", type=Path, help="folder of .skeleton files; default: synthetic motion")
+    options = parser.parse_args()
+    print("| preset | losses | ADE m | FDE m | APD m | joint mm | bones | jerk |")
+    print("|" + " --- |" * (2 + len(COLUMNS)))
+    for row in rows(options.data, options.epochs, options.seeds):
+        print("| " + " | ".join(row) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

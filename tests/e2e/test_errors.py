@@ -1,0 +1,179 @@
+"""Whatever a person can do wrong: one message, the right exit code, nothing written."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpgan_core.data.synthetic import write_synthetic
+
+RunStudy = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def refused(run: subprocess.CompletedProcess[str], folder: Path, *, exit_code: int = 2) -> str:
+    """The message of a run that ended before it wrote anything."""
+    assert run.returncode == exit_code, (run.returncode, run.stdout, run.stderr)
+    assert run.stderr.startswith("study: ")
+    assert "Traceback" not in run.stderr
+    assert not (folder / "studies").exists()
+    return run.stderr
+
+
+def unused_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port: int = unused.getsockname()[1]
+    return port
+
+
+def test_a_missing_folder_of_recordings(run_study: RunStudy, small_file: Path) -> None:
+    message = refused(run_study(small_file.parent, "launch", "small.yaml", "--data", "no/such"), small_file.parent)
+    assert "no/such" in message
+
+
+def test_a_folder_without_recordings(run_study: RunStudy, small_file: Path) -> None:
+    (small_file.parent / "empty").mkdir()
+    message = refused(run_study(small_file.parent, "launch", "small.yaml", "--data", "empty"), small_file.parent)
+    assert "empty" in message
+    assert ".skeleton" in message
+
+
+@pytest.mark.parametrize("damage", ["truncated", "malformed"])
+def test_a_damaged_recording(run_study: RunStudy, small_file: Path, damage: str) -> None:
+    folder = small_file.parent
+    write_synthetic(folder / "motion", people=5, clips_per_action=1, frames=31)
+    victim = sorted((folder / "motion").glob("*.skeleton"))[3]
+    text = victim.read_text()
+    half = text[: len(text) // 2]
+    victim.write_text(half if damage == "truncated" else half.rstrip().rpartition(" ")[0] + " zebra" + text[len(half) :])
+    message = refused(run_study(folder, "launch", "small.yaml", "--data", "motion"), folder)
+    assert victim.name in message
+    assert "expected" in message
+
+
+def test_a_missing_study_file(run_study: RunStudy, tmp_path: Path) -> None:
+    assert "nothing.yaml" in refused(run_study(tmp_path, "launch", "nothing.yaml"), tmp_path)
+
+
+def test_every_problem_of_a_study_file_with_line_and_suggestion(run_study: RunStudy, small_file: Path) -> None:
+    text = small_file.read_text()
+    for right, wrong in (
+        ("gt: [gt]", "gt: [gtt]"),
+        ("name: tpe", "name: tpee"),
+        ("metrics: [ade]", "metrics: [add]"),
+        ("reference: paper", "reference: papper"),
+        ("members: 3", "members: three"),
+    ):
+        assert right in text
+        text = text.replace(right, wrong)
+    small_file.write_text(text)
+    message = refused(run_study(small_file.parent, "launch", "small.yaml"), small_file.parent)
+    lines = message.splitlines()
+    for name, suggestion in (("gtt", "gt"), ("papper", "paper"), ("add", "ade")):
+        (line,) = [line for line in lines if f"{name!r}" in line]
+        assert f"did you mean {suggestion!r}" in line
+        assert "small.yaml:" in line
+    assert "tpee" in message
+    assert "three" in message
+    assert len(lines) >= 5
+
+
+@pytest.mark.parametrize(
+    ("setting", "word"),
+    [
+        ("objective.metric=val/scroe", "val/score"),
+        ("arms.other=[nonsense]", "nonsense"),
+        ("search.sampler.name=genetic", "tpe"),
+        ("search.pruner.name=hyperband", "successive_halving"),
+        ("search.epohcs=3", "epochs"),
+        ("data.people=two", "people"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_known_ones(
+    run_study: RunStudy, small_file: Path, setting: str, word: str
+) -> None:
+    message = refused(run_study(small_file.parent, "launch", "small.yaml", "--set", setting), small_file.parent)
+    assert word in message
+
+
+@pytest.mark.parametrize("verb", ["status", "compare", "reproduce", "ui"])
+def test_an_unknown_study(run_study: RunStudy, tmp_path: Path, verb: str) -> None:
+    message = refused(run_study(tmp_path, verb, "nobody"), tmp_path)
+    assert "no study 'nobody' in studies" in message
+    assert "Traceback" not in message
+
+
+def test_an_unknown_trial_is_answered_with_those_there_are(launched: Any, run_study: RunStudy) -> None:
+    run = run_study(launched.folder, "reproduce", "small", "gt/t99")
+    assert run.returncode == 2
+    assert "no trial 'gt/t99'; there are: none/t00, none/t01" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_other_data_than_was_recorded_cannot_be_reproduced(
+    launched: Any, run_study: RunStudy, tmp_path: Path
+) -> None:
+    shutil.copytree(launched.study, tmp_path / "studies" / "small")
+    plan = json.loads((tmp_path / "studies" / "small" / "plan.json").read_text())
+    (tmp_path / "studies" / "small" / "plan.json").write_text(json.dumps(plan | {"data_digest": "f" * 64}))
+    run = run_study(tmp_path, "reproduce", "small")
+    assert run.returncode == 2
+    assert "the data of 'small' has changed" in run.stderr
+
+
+def test_an_unreachable_ray_is_named_within_seconds(run_study: RunStudy, small_file: Path) -> None:
+    address = f"127.0.0.1:{unused_port()}"
+    started = time.monotonic()
+    run = run_study(small_file.parent, "launch", "small.yaml", "--address", address)
+    assert time.monotonic() - started < 40
+    assert f"cannot reach Ray at {address}" in refused(run, small_file.parent, exit_code=1)
+
+
+def test_an_unreachable_mlflow_is_named(run_study: RunStudy, small_file: Path) -> None:
+    uri = f"http://127.0.0.1:{unused_port()}"
+    run = run_study(small_file.parent, "launch", "small.yaml", MLFLOW_TRACKING_URI=uri)
+    message = refused(run, small_file.parent, exit_code=1)
+    assert f"cannot reach MLflow at {uri}" in message
+    assert len(message.splitlines()) == 1
+
+
+def test_resources_that_no_machine_has_lock_no_plan(run_study: RunStudy, small_file: Path) -> None:
+    run = run_study(small_file.parent, "launch", "small.yaml", "--set", "resources.cpus_per_trial=999")
+    assert run.returncode == 1
+    assert "a trial needs 999 CPUs" in run.stderr
+    assert not (small_file.parent / "studies" / "small").exists()
+
+
+def test_debug_shows_the_traceback(run_study: RunStudy, tmp_path: Path) -> None:
+    run = run_study(tmp_path, "status", "nobody", "--debug")
+    assert run.returncode != 0
+    assert "Traceback" in run.stderr
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    program = """
+import sys
+from study.cli import main
+sys.argv = ["study", "--help"]
+try:
+    main()
+except SystemExit as exit:
+    assert exit.code == 0
+heavy = {"ray", "torch", "mlflow", "optuna", "pandas", "numpy", "pydantic"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        times.append(time.perf_counter() - started)
+        assert run.returncode == 0, run.stderr
+        assert "launch" in run.stdout
+    assert min(times) < 0.5

@@ -1,0 +1,98 @@
+"""Reproduction of trials that were trained for real, here."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from hpgan_core.config import TrainingConfig
+from hpgan_core.trainable import EpochReport
+from hpgan_core.windows import MotionData
+from study.job import Job, train_job
+from study.record import Phase, Record, Request, Trial
+from study.reproduce import _difference, reproduce
+from study.study_file import Resources
+
+NewRecord = Callable[..., Record]
+HERE = Resources()
+
+
+class _PrunedError(Exception):
+    """Ends a training as a pruner does."""
+
+
+def trained(record: Record, data: MotionData, settings: dict[str, Any], phase: Phase, epochs: int) -> Trial:
+    """A trial whose first ``epochs`` epochs have been trained and recorded."""
+    request = Request("gt", "confirm" if phase == "confirm" else "t00", phase, 0, {}, settings, [3, 5], 0.0)
+    trial = record.start(request)
+
+    def write(report: EpochReport) -> None:
+        line = asdict(replace(report, motions=None))
+        del line["motions"]
+        trial.append_epoch(line)
+        if report.epoch == epochs:
+            raise _PrunedError
+
+    job = Job(trial.key, settings, (3, 5), str(trial.paths.folder), test=phase == "confirm")
+    with pytest.raises(_PrunedError):
+        train_job(job, data, write)
+    return trial
+
+
+def edit(trial: Trial, epoch: int, change: Callable[[dict[str, Any]], None]) -> None:
+    lines = trial.epochs()
+    change(lines[epoch - 1])
+    trial.paths.epochs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize(("phase", "epochs"), [("search", 3), ("search", 1), ("confirm", 3)])
+def test_whole_pruned_and_confirmed_trials_are_bit_identical(
+    new_record: NewRecord, motion: MotionData, tiny: TrainingConfig, phase: Phase, epochs: int
+) -> None:
+    trial = trained(new_record(), motion, tiny.to_mapping(), phase, epochs)
+    steps: list[tuple[int, int]] = []
+    result = reproduce(trial, motion, HERE, lambda done, of: steps.append((done, of)))
+    assert result.identical, result.first_difference
+    assert result.epochs == epochs
+    assert result.values == sum(len(values) for epoch in trial.epochs() for values in epoch["members"].values())
+    assert any(name.startswith("test/") for name in trial.epochs()[-1]["members"]) == (phase == "confirm")
+    assert steps == [(done, epochs) for done in range(1, epochs + 1)]
+
+
+def test_one_changed_bit_is_found_and_named(new_record: NewRecord, motion: MotionData, tiny: TrainingConfig) -> None:
+    trial = trained(new_record(), motion, tiny.to_mapping(), "search", 2)
+    recorded = trial.epochs()[1]["members"]["val/fde"][1]
+
+    def change(line: dict[str, Any]) -> None:
+        line["members"]["val/fde"][1] = math.nextafter(recorded, math.inf)
+
+    edit(trial, 2, change)
+    result = reproduce(trial, motion, HERE, lambda done, of: None)
+    assert not result.identical
+    assert result.first_difference == (
+        f"epoch 2, val/fde, member 1: {math.nextafter(recorded, math.inf)!r} recorded, {recorded!r} now"
+    )
+
+
+def test_metrics_that_one_side_lacks_are_named(
+    new_record: NewRecord, motion: MotionData, tiny: TrainingConfig
+) -> None:
+    trial = trained(new_record(), motion, tiny.to_mapping(), "search", 1)
+    edit(trial, 1, lambda line: line["members"].update({"val/other": line["members"].pop("val/ade")}))
+    result = reproduce(trial, motion, HERE, lambda done, of: None)
+    assert result.first_difference == "epoch 1: other metrics were recorded: val/ade, val/other"
+
+
+def test_a_member_that_diverged_must_diverge_again(
+    new_record: NewRecord, motion: MotionData, tiny: TrainingConfig
+) -> None:
+    trial = trained(new_record(), motion, tiny.to_mapping(), "search", 2)
+    edit(trial, 2, lambda line: line["members"].update({"val/ade": [math.nan, math.nan]}))
+    result = reproduce(trial, motion, HERE, lambda done, of: None)
+    assert result.first_difference is not None
+    assert result.first_difference.startswith("epoch 2, val/ade, member 0: nan recorded, ")
+    recorded = trial.epochs()[1]
+    assert _difference(recorded, recorded["members"]) is None
