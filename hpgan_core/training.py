@@ -216,7 +216,7 @@ class Population:
 
     @torch.no_grad()
     def evaluate(self, windows: EvaluationWindows, samples: int, epoch: int) -> list[dict[str, float]]:
-        """Every metric of every member on held-out windows, with ``samples`` futures for each past."""
+        """Every metric of every member on held-out windows: ``samples`` futures a past, with the z of ``epoch``."""
         past, truth = windows.past, windows.truth
         z = self.sample_z(streams(self.seeds, "evaluation", epoch), len(past), samples, self.config.z_size)
         chunk = max(1, EVALUATION_ROWS // (samples * len(self.seeds)))

@@ -31,6 +31,7 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 
 import ray
 from ray import tune
+from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -278,8 +279,8 @@ class _Scheduler(FIFOScheduler):
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:
-        error = trial.get_error()
-        self.adapter.errors[trial.trial_id] = _cause(error) if error else "the process died"
+        error = trial.get_pickled_error()
+        self.adapter.errors[trial.trial_id] = _cause(error) if error else "no message was left"
 
 
 class _Callback(tune.Callback):
@@ -295,8 +296,10 @@ class _Callback(tune.Callback):
 
 def _cause(error: BaseException) -> str:
     """The innermost reason, in one line: what Ray wraps around it helps nobody."""
+    if isinstance(error, RayActorError):
+        return "the training process died: it was killed, or crashed"
     cause = getattr(error, "cause", None)
     while isinstance(cause, BaseException) and cause is not error:
         error, cause = cause, getattr(cause, "cause", None)
-    first_line = next((line for line in str(error).strip().splitlines()[::-1] if line.strip()), "")
-    return f"{type(error).__name__}: {first_line}"[:500]
+    last_line = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
+    return f"{type(error).__name__}: {last_line}"[:500]

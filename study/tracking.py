@@ -70,7 +70,7 @@ class Tracker:
             self.client.search_experiments(max_results=1)
         except Exception as error:
             raise StudyError(
-                f"cannot reach MLflow at {self.uri}: {_first_line(error)}; check tracking.uri or MLFLOW_TRACKING_URI"
+                f"cannot reach MLflow at {self.uri}: {_reason(error)}; check tracking.uri or MLFLOW_TRACKING_URI"
             ) from error
 
     @cached_property
@@ -292,7 +292,7 @@ class Publisher:
             self.tracker.publish()
         except MlflowException as error:
             self.warn(
-                f"MLflow at {self.tracker.uri} misses some of this study ({_first_line(error)}); "
+                f"MLflow at {self.tracker.uri} misses some of this study ({_reason(error)}); "
                 f"`study ui {self.tracker.record.paths.name}` sends the rest"
             )
 
@@ -317,7 +317,7 @@ class Publisher:
         except Exception as error:
             if not self.missing:
                 self.warn(
-                    f"MLflow at {self.tracker.uri} does not answer ({_first_line(error)}); the study goes on and sends "
+                    f"MLflow at {self.tracker.uri} does not answer ({_reason(error)}); the study goes on and sends "
                     "the rest later"
                 )
             self.missing = True
@@ -339,5 +339,8 @@ def _milliseconds(seconds: float) -> int:
     return int(seconds * 1000)
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    """The first cause in one line: what the layers above it add is long and helps nobody."""
+    while isinstance(cause := error.__cause__ or error.__context__, BaseException):
+        error = cause
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -56,9 +56,9 @@ def run(
     resources = execution.Resources(
         study_file.resources.cpus_per_trial, study_file.resources.gpus_per_trial, study_file.resources.max_concurrent
     )
-    tracker = Tracker(record, study_file)
     with ExitStack() as stack:
         stack.enter_context(execution.cluster(address))
+        tracker = Tracker(record, study_file)
         slots = execution.slots(resources)
         console.print(_plan(study_file, data, slots, estimate(study_file, data, max(1, slots))))
         stack.enter_context(record.driving())

@@ -21,7 +21,8 @@ def build_generator(seeds: list[int], *, layers: int = 2, residual: bool = False
 def torch_gru(stacked: StackedGRU, member: int) -> nn.GRU:
     """torch's own GRU with the weights of one member."""
     weights = dict(stacked.named_parameters())
-    gru = nn.GRU(POSE, HIDDEN, len(stacked.inputs), batch_first=True).double()
+    n_in = weights["inputs.0.weight"].shape[1]
+    gru = nn.GRU(n_in, HIDDEN, len(stacked.inputs), batch_first=True).double()
     with torch.no_grad():
         for layer in range(gru.num_layers):
             for ours, theirs in (("inputs", "ih"), ("hidden", "hh")):
@@ -42,6 +43,42 @@ def test_stacked_gru_is_torchs_gru_for_each_member(layers: int) -> None:
         for layer in range(layers):
             torch.testing.assert_close(scanned[layer][member], expected[layer])
             torch.testing.assert_close(states[layer][member], expected[layer])
+
+
+def plain_generator(generator: Generator, member: int, past: Tensor, z: Tensor) -> Tensor:
+    """One future for each past of one member, frame by frame as the original describes it, from torch's own parts."""
+    weights = {name: parameter[member] for name, parameter in generator.named_parameters()}
+
+    def linear(rows: Tensor, name: str) -> Tensor:
+        bias = weights.get(f"{name}.bias", torch.zeros(1, dtype=rows.dtype))
+        return rows @ weights[f"{name}.weight"] + bias
+
+    _, states = torch_gru(generator.encoder, member)(linear(past, "embed"))
+    decoder, output = torch_gru(generator.decoder, member), states[-1]
+    states = torch.stack([state + linear(z, f"from_z.{layer}") for layer, state in enumerate(states)])
+    poses = []
+    for _ in range(FRAMES):
+        frame, states = decoder(linear(output, "feed_back").unsqueeze(1), states)
+        output = frame.squeeze(1)
+        poses.append(linear(output, "head"))
+    return torch.stack(poses, dim=1)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_generator_is_the_original_network_for_each_member(layers: int) -> None:
+    generator, past, z = build_generator([0, 1], layers=layers), random(2, 7, 3, POSE), random(2, 7, 1, Z)
+    torch.nn.init.normal_(generator.head.weight)
+    found = generator(past, z, FRAMES)
+    for member in range(2):
+        expected = plain_generator(generator, member, past[member], z[member, :, 0])
+        torch.testing.assert_close(found[member, :, 0], expected)
+
+
+def test_residual_future_is_the_sum_of_its_steps() -> None:
+    plain, residual = (build_generator([0, 1], residual=residual) for residual in (False, True))
+    past, z = random(2, 7, 3, POSE), random(2, 7, 2, Z)
+    expected = past[:, :, None, -1:] + plain(past, z, FRAMES).cumsum(dim=3)
+    torch.testing.assert_close(residual(past, z, FRAMES), expected)
 
 
 @pytest.mark.parametrize("residual", [False, True])
