@@ -3,8 +3,8 @@
     python -m benchmarks.learning --epochs 40 --seeds 5
     python -m benchmarks.learning --epochs 40 --seeds 5 --data ../shared/data/ui_prmd/skeletons
 
-prints a Markdown table: mean over seeds ± half of the 95 % interval, on the people of the test split. Weights are fixed at
-values at which each loss has about the size of the critic's gradient; a study searches them.
+prints a Markdown table: mean over seeds ± half of the 95 % interval, on the people of the test split. Weights are fixed
+at values at which each loss has about the size of the critic's gradient; a study searches them.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hpgan_core.config import TrainingConfig
 from hpgan_core.data import read_recordings
-from hpgan_core.trainable import configure_torch, test_baselines, train
+from hpgan_core.trainable import baselines_on_test, configure_torch, train
 from hpgan_core.windows import MotionData, build_motion_data
 from study.stats import mean_interval
 
@@ -59,7 +59,7 @@ def rows(folder: Path | None, epochs: int, seeds: int) -> Iterator[list[str]]:
                 for name, form in COLUMNS.items()
             ]
             yield [preset, arm, *cells]
-    for name, metrics in test_baselines(motion_data(folder), TrainingConfig().final_windows).items():
+    for name, metrics in baselines_on_test(motion_data(folder), TrainingConfig().final_windows).items():
         yield ["baseline", name.replace("_", " "), *(format(metrics[column], form) for column, form in COLUMNS.items())]
 
 

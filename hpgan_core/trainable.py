@@ -162,7 +162,7 @@ def write_motions(path: Path, motions: np.ndarray) -> None:
     write_durably(path, buffer.getvalue())
 
 
-def test_baselines(data: MotionData, final_windows: int) -> dict[str, dict[str, float]]:
+def baselines_on_test(data: MotionData, final_windows: int) -> dict[str, dict[str, float]]:
     """Every metric of the baselines that need no training, on the test windows that populations are evaluated on."""
     starts = data.test.strided_starts(data.past_frames, data.window, final_windows)
     windows = gather(torch.tensor(data.test.frames), starts, data.window)

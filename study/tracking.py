@@ -249,7 +249,7 @@ class Tracker:
         return f"/#/compare-runs?runs={quote(run_ids)}&experiments={quote(json.dumps([self.experiment_id]))}"
 
     def publish(self) -> None:
-        """Everything the record holds; what nobody is at work on any more is left as killed, until the study goes on."""
+        """Everything the record holds; what nobody works on any more is left as killed, until the study goes on."""
         for trial in self.record.trials():
             self.publish_trial(trial)
         self.publish_baselines()

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from hpgan_core.metrics import METRICS
-from hpgan_core.trainable import showcase, test_baselines
+from hpgan_core.trainable import baselines_on_test, showcase
 from hpgan_core.windows import MotionData
 from study import execution
 from study.commands.compare import show
@@ -106,7 +106,7 @@ def _confirm(
             raise Interrupted(record.paths.name)
     # Every arm has the same: it is no parameter.
     final_windows = {trial.request.settings["final_windows"] for trial in record.trials(phase="confirm")}
-    record.write_baselines(test_baselines(data, max(final_windows)))
+    record.write_baselines(baselines_on_test(data, max(final_windows)))
 
 
 def _arms_without_result(record: Record) -> str | None:

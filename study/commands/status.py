@@ -2,48 +2,61 @@
 
 import json
 from collections import Counter
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from study.record import Record
+from study.record import CONFIRM, Record
 
-STATES = ("complete", "pruned", "failed", "running")
+
+@dataclass(frozen=True)
+class ArmStatus:
+    """How many search trials of an arm are in which state, whether its winner is confirmed, and the best so far."""
+
+    complete: int
+    pruned: int
+    failed: int
+    running: int
+    waiting: int
+    confirm: str
+    best: float | None
+    best_trial: str | None
 
 
 def run(name: str, *, studies: Path, as_json: bool, console: Console) -> None:
     """Print how many trials of each arm are in which state."""
     record = Record.open(studies, name)
-    state = record.state()
-    planned = record.study_file.trials_per_arm()
-    arms = {}
-    for arm in record.study_file.arms:
-        trials = record.trials(arm, "search")
-        counts = Counter(trial.state for trial in trials)
-        winner = record.winner(arm)
-        arms[arm] = {
-            **{name: counts[name] for name in STATES},
-            "waiting": planned - len(trials),
-            "confirm": record.trial(arm, "confirm").state
-            if record.trial(arm, "confirm").paths.request.exists()
-            else "waiting",
-            "best": winner.outcome.objective if winner and winner.outcome else None,
-            "best_trial": winner.request.trial if winner else None,
-        }
+    state, holder = record.state(), record.holder()
+    arms = {arm: _status(record, arm) for arm in record.study_file.arms}
     if as_json:
-        print(
-            json.dumps({"study": record.paths.name, "state": state, "holder": record.holder(), "arms": arms}, indent=2)
-        )
+        rows = {arm: asdict(status) for arm, status in arms.items()}
+        print(json.dumps({"study": name, "state": state, "holder": holder, "arms": rows}, indent=2))
         return
-    holder = record.holder()
-    console.print(f"{record.paths.name}: {state}" + (f", driven by {holder}" if holder else ""))
-    table = Table()
-    for heading in ("arm", *STATES, "waiting", "confirm", f"best {record.study_file.objective.metric}", "trial"):
+    console.print(f"{name}: {state}" + (f", driven by {holder}" if holder else ""))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    counts = ("complete", "pruned", "failed", "running", "waiting", "confirm")
+    for heading in ("arm", *counts, f"best {record.study_file.objective.metric}", "trial"):
         table.add_column(heading, justify="left" if heading == "arm" else "right")
-    for arm, row in arms.items():
-        best = "-" if row["best"] is None else f"{row['best']:.4f}"
-        table.add_row(
-            arm, *(str(row[name]) for name in (*STATES, "waiting", "confirm")), best, row["best_trial"] or "-"
-        )
+    for arm, status in arms.items():
+        best = "-" if status.best is None else f"{status.best:.4f}"
+        table.add_row(arm, *(str(getattr(status, name)) for name in counts), best, status.best_trial or "-")
     console.print(table)
+
+
+def _status(record: Record, arm: str) -> ArmStatus:
+    trials = record.trials(arm, "search")
+    states = Counter(trial.state for trial in trials)
+    confirm, winner = record.trial(arm, CONFIRM), record.winner(arm)
+    return ArmStatus(
+        complete=states["complete"],
+        pruned=states["pruned"],
+        failed=states["failed"],
+        running=states["running"],
+        waiting=record.study_file.trials_per_arm() - len(trials),
+        confirm=confirm.state if confirm.paths.request.exists() else "waiting",
+        best=winner.outcome.objective if winner and winner.outcome else None,
+        best_trial=winner.request.trial if winner else None,
+    )

@@ -263,8 +263,8 @@ def test_motions_are_written_and_read(tmp_path: Path) -> None:
         assert np.array_equal(file["predicted"], motions)
 
 
-def test_baselines_are_judged_on_the_windows_of_the_test_split(tiny: TrainingConfig, motion: MotionData) -> None:
-    measured = trainable.test_baselines(motion, final_windows=tiny.final_windows)
+def baselines_on_test_are_judged_on_the_windows_of_the_test_split(tiny: TrainingConfig, motion: MotionData) -> None:
+    measured = trainable.baselines_on_test(motion, final_windows=tiny.final_windows)
     assert measured.keys() == BASELINES.keys()
     windows = Population(tiny, motion, [0]).evaluation_windows(motion.test, tiny.final_windows)
     assert measured["zero_velocity"]["ade"] == pytest.approx(windows.reference.zero_velocity_ade)
