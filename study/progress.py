@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from study.record import Outcome, Phase, Record, Trial
 
@@ -38,14 +38,16 @@ class ProgressDisplay:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=None),
-                MofNCompleteColumn(),
+                TextColumn("{task.fields[ended]}/{task.total}"),
                 TextColumn("{task.fields[news]}"),
             )
             self.display = Progress(*columns, console=console, transient=False)
             width = max(len(arm) for arm in self.ended)
             for arm, ended in self.ended.items():
                 description = f"{phase} {arm:<{width}}"
-                self.bars[arm] = self.display.add_task(description, total=self.trials, completed=ended, news="")
+                self.bars[arm] = self.display.add_task(
+                    description, total=self.trials, completed=ended, ended=ended, news=""
+                )
 
     def __enter__(self) -> Self:
         if self.display:
@@ -63,20 +65,20 @@ class ProgressDisplay:
 
     def epoch_reported(self, trial: Trial, epoch: dict[str, Any]) -> None:
         self.done[trial.request.arm] += 1 / trial.request.settings["epochs"]
-        self._refresh(trial.request.arm)
+        self._refresh()
 
     def trial_ended(self, trial: Trial, outcome: Outcome) -> None:
         arm = trial.request.arm
         # A trial that was stopped early is a whole one of the budget.
         self.done[arm] += 1 - outcome.epochs / trial.request.settings["epochs"]
         self._count(trial, outcome)
-        self._refresh(arm)
+        self._refresh()
         if self.display is None:
             objective = "" if outcome.objective is None else f", {self.objective.metric} {outcome.objective:.4f}"
             cause = f": {outcome.cause}" if outcome.cause else ""
             ended, total = sum(self.ended.values()), self.trials * len(self.ended)
             line = f"{self.phase} {trial.key}: {outcome.state} after {outcome.epochs} epochs{objective}{cause}"
-            line += f" [{ended}/{total}{self._time_left()}]"
+            line += f" [{', '.join(filter(None, (f'{ended}/{total}', self._time_left())))}]"
             self.console.print(line, soft_wrap=True)
 
     def _count(self, trial: Trial, outcome: Outcome) -> None:
@@ -86,10 +88,13 @@ class ProgressDisplay:
             better = min if self.objective.goal == "minimize" else max
             self.best[arm] = better(self.best.get(arm, outcome.objective), outcome.objective)
 
-    def _refresh(self, arm: str) -> None:
+    def _refresh(self) -> None:
         if self.display:
-            best = f"best {self.best[arm]:.3f}" if arm in self.best else ""
-            self.display.update(self.bars[arm], completed=self.ended[arm], news=f"{best}{self._time_left()}")
+            left = self._time_left()
+            for arm, bar in self.bars.items():
+                best = f"best {self.best[arm]:.3f}" if arm in self.best else ""
+                news = ", ".join(filter(None, (best, left)))
+                self.display.update(bar, completed=self.done[arm], ended=self.ended[arm], news=news)
 
     def _time_left(self) -> str:
         """By the speed so far; nothing before there is any."""
@@ -98,4 +103,4 @@ class ProgressDisplay:
         if done_here <= 0 or done >= total:
             return ""
         seconds = (time.monotonic() - self.started) * (total - done) / done_here
-        return f", {seconds / 60:.0f} min left" if seconds >= 90 else f", {seconds:.0f} s left"
+        return f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -185,6 +186,7 @@ class Record:
         self.paths.trials.mkdir(parents=True, exist_ok=True)
         write_durably(self.paths.source, source.encode())
         plan = {
+            "id": uuid.uuid4().hex,
             "file": study_file.canonical(),
             "data_digest": data_digest,
             "environment": environment,

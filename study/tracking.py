@@ -99,6 +99,8 @@ class Tracker:
         if request.key in self._closed:
             return
         run_id = self._run(request.key, self._name(trial), self._tags(trial), self._params(trial), request.started_at)
+        if request.key in self._closed:
+            return
         epochs = trial.epochs()
         new = [epoch for epoch in epochs if epoch["epoch"] > self._sent.get(request.key, 0)]
         best = self._best_so_far(epochs)
@@ -153,9 +155,7 @@ class Tracker:
         """The run with this key, made when there is none: a tag finds it again after any crash."""
         if key in self._runs:
             return self._runs[key]
-        found = self.client.search_runs(
-            [self.experiment_id], filter_string=f"tags.`study.key` = '{key}'", max_results=1
-        )
+        found = self._search(f"tags.`study.key` = '{key}'")
         run: Run = found[0] if found else self._new_run(key, name, tags, started_at)
         if "study.outcome" in run.data.tags and run.info.status != "RUNNING":
             self._closed.add(key)
@@ -168,9 +168,19 @@ class Tracker:
         self._runs[key] = run_id
         return run_id
 
+    def _search(self, condition: str, order_by: list[str] | None = None) -> list[Run]:
+        """Runs of this study; another one of the same name may have been here before."""
+        own = f"tags.`study.id` = '{self.record.plan['id']}' and {condition}"
+        return list(self.client.search_runs([self.experiment_id], filter_string=own, order_by=order_by))
+
     def _new_run(self, key: str, name: str, tags: dict[str, str], started_at: float) -> Run:
         plan = self.record.plan
-        common = {"study.name": self.record.paths.name, "study.key": key, "study.data_sha": plan["data_digest"][:16]}
+        common = {
+            "study.id": plan["id"],
+            "study.name": self.record.paths.name,
+            "study.key": key,
+            "study.data_sha": plan["data_digest"][:16],
+        }
         run = self.client.create_run(self.experiment_id, _milliseconds(started_at), tags | common, name)
         data = self.record.study_file.data
         dataset = Dataset(
@@ -202,9 +212,13 @@ class Tracker:
         return [_metric(name, value, last) for name, value in (summary | {"n_seeds": float(arm.n_members)}).items()]
 
     def _publish_pictures(self, run_id: str, pictures: Iterable[ClipPictures], step: int) -> None:
+        there = {file.path for file in self.client.list_artifacts(run_id, "images")}
         for clip in pictures:
-            self.client.log_image(run_id, clip.contact_sheet, key=f"clip {clip.clip}", step=step)
+            if any(path.startswith(f"images/clip {clip.clip}+step+{step}+") for path in there):
+                # MLflow would keep both: an image's name holds the time it was sent.
+                continue
             self.client.log_artifact(run_id, str(clip.gif), "motions")
+            self.client.log_image(run_id, clip.contact_sheet, key=f"clip {clip.clip}", step=step)
 
     def publish_baselines(self) -> None:
         """Baselines as runs beside the arms, so that a comparison shows both."""
@@ -242,9 +256,7 @@ class Tracker:
 
     def compare_path(self) -> str:
         """Where the UI compares this study's arms and baselines, without scheme and host."""
-        runs = self.client.search_runs(
-            [self.experiment_id], filter_string="tags.`study.kind` = 'arm'", order_by=["attributes.start_time"]
-        )
+        runs = self._search("tags.`study.kind` = 'arm'", order_by=["attributes.start_time"])
         run_ids = json.dumps([run.info.run_id for run in runs])
         return f"/#/compare-runs?runs={quote(run_ids)}&experiments={quote(json.dumps([self.experiment_id]))}"
 
@@ -258,7 +270,7 @@ class Tracker:
 
     def _close_strays(self) -> None:
         """End the runs of interrupted trials, and those that a crash between two writes has left without one."""
-        for run in self.client.search_runs([self.experiment_id], filter_string="attributes.status = 'RUNNING'"):
+        for run in self._search("attributes.status = 'RUNNING'"):
             self.client.set_terminated(run.info.run_id, "KILLED")
 
 

@@ -14,7 +14,7 @@ from hpgan_core.windows import MotionData
 from study import execution
 from study.commands.compare import show
 from study.errors import BadStudyInput, Interrupted, StudyError
-from study.estimate import Estimate, estimate
+from study.estimate import estimate
 from study.motion import load_motion
 from study.paths import StudyPaths
 from study.phases import ConfirmPhase, Listener, SearchPhase
@@ -56,11 +56,17 @@ def run(
     resources = execution.Resources(
         study_file.resources.cpus_per_trial, study_file.resources.gpus_per_trial, study_file.resources.max_concurrent
     )
+    console.print(_plan(study_file, data))
+    if record.exists:
+        done = sum(trial.state != "running" for trial in record.trials())
+        console.print(f"Going on with {record.paths.folder}, where {done} trials have ended.")
     with ExitStack() as stack:
-        stack.enter_context(execution.cluster(address))
-        tracker = Tracker(record, study_file)
-        slots = execution.slots(resources)
-        console.print(_plan(study_file, data, slots, estimate(study_file, data, max(1, slots))))
+        with console.status("Starting Ray and MLflow ..."):
+            stack.enter_context(execution.cluster(address))
+            tracker = Tracker(record, study_file)
+            slots = execution.slots(resources)
+            cost = estimate(study_file, data, max(1, slots))
+        console.print(f"Time     about {_duration(cost.total_s)} with {slots} trials at a time, less what is pruned")
         stack.enter_context(record.driving())
         if not record.exists:
             past, truth = showcase(data)
@@ -159,7 +165,7 @@ def _differences(recorded: dict[str, Any], wanted: dict[str, Any], prefix: str =
     return sorted(lines)
 
 
-def _plan(study_file: StudyFile, data: MotionData, slots: int, cost: Estimate) -> str:
+def _plan(study_file: StudyFile, data: MotionData) -> str:
     search, confirm = study_file.search, study_file.confirm
     clips = f"{len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test clips"
     trials = f"{study_file.trials_per_arm()} trials an arm, {study_file.n_trials()} in all"
@@ -175,18 +181,13 @@ def _plan(study_file: StudyFile, data: MotionData, slots: int, cost: Estimate) -
         lines.append(
             f"Confirm  each arm's winner, {confirm.members} members on fresh seeds, {epochs} epochs, test split"
         )
-    lines.append(f"Time     about {_duration(cost.total_s)} with {slots} trials at a time, less what is pruned")
     return "\n".join(lines)
 
 
 def _duration(seconds: float) -> str:
-    return (
-        f"{seconds / 3600:.1f} h"
-        if seconds >= 5400
-        else f"{seconds / 60:.0f} min"
-        if seconds >= 90
-        else f"{seconds:.0f} s"
-    )
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def _studies_option(studies: Path) -> str:

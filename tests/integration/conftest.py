@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hpgan_core.trainable import EpochReport, showcase
+from hpgan_core.trainable import EpochReport, baselines_on_test, showcase
 from hpgan_core.windows import MotionData
 from study.job import train_job
 from study.paths import StudyPaths
@@ -83,7 +83,7 @@ def drive(motion: MotionData) -> Drive:
                 with suppress(_StoppedError):
                     train_job(job, motion, report)
                 phase.on_end(job.key, None)
-        record.write_baselines({"zero_velocity": {"ade": 0.5}, "constant_velocity": {"ade": 0.6}})
+        record.write_baselines(baselines_on_test(motion, 4))
         record.conclude("finished", None)
 
     return run

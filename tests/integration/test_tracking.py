@@ -57,7 +57,7 @@ def artifacts(client: MlflowClient, run_id: str, path: str | None = None) -> lis
     """Every file below a path; image names hold the time they were logged at, which is left out."""
     found = []
     for file in client.list_artifacts(run_id, path):
-        found += artifacts(client, run_id, file.path) if file.is_dir else [file.path.partition("%timestamp%")[0]]
+        found += artifacts(client, run_id, file.path) if file.is_dir else [file.path.partition("+timestamp+")[0]]
     return sorted(found)
 
 
@@ -163,7 +163,8 @@ def test_a_publisher_that_died_before_its_last_tag_is_put_right(published: Track
 
 
 def test_a_run_that_no_trial_stands_behind_is_ended(published: Tracker, record: Record) -> None:
-    stray = published.client.create_run(published.experiment_id)
+    tags = {"study.id": record.plan["id"], "study.key": "gt/t77"}
+    stray = published.client.create_run(published.experiment_id, tags=tags)
     Tracker(record, record.study_file).publish()
     assert published.client.get_run(stray.info.run_id).info.status == "KILLED"
     published.client.delete_run(stray.info.run_id)
