@@ -25,7 +25,7 @@ class Interval:
 
 
 def mean_interval(members: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Student's t interval of the mean; with few seeds it is wide, as it should be, where a bootstrap's is too narrow."""
+    """Student's t interval of the mean; with few seeds it is wide, as it should be: a bootstrap's is too narrow."""
     finite = np.array([value for value in members if math.isfinite(value)])
     if len(finite) < 2:
         return Interval(float(finite.mean()) if len(finite) else math.nan, math.nan, math.nan, tuple(members))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-STUDY = Path(sys.executable).with_name("study")
+STUDY = str(Path(sys.executable).with_name("study"))
 
 # Three epochs before anybody is stopped; one trial at a time, so that what a sampler sees has one order.
 SMALL = """\

@@ -52,7 +52,9 @@ def test_a_damaged_recording(run_study: RunStudy, small_file: Path, damage: str)
     victim = sorted((folder / "motion").glob("*.skeleton"))[3]
     text = victim.read_text()
     half = text[: len(text) // 2]
-    victim.write_text(half if damage == "truncated" else half.rstrip().rpartition(" ")[0] + " zebra" + text[len(half) :])
+    victim.write_text(
+        half if damage == "truncated" else half.rstrip().rpartition(" ")[0] + " zebra" + text[len(half) :]
+    )
     message = refused(run_study(folder, "launch", "small.yaml", "--data", "motion"), folder)
     assert victim.name in message
     assert "expected" in message
@@ -115,9 +117,7 @@ def test_an_unknown_trial_is_answered_with_those_there_are(launched: Any, run_st
     assert "Traceback" not in run.stderr
 
 
-def test_other_data_than_was_recorded_cannot_be_reproduced(
-    launched: Any, run_study: RunStudy, tmp_path: Path
-) -> None:
+def test_other_data_than_was_recorded_cannot_be_reproduced(launched: Any, run_study: RunStudy, tmp_path: Path) -> None:
     shutil.copytree(launched.study, tmp_path / "studies" / "small")
     plan = json.loads((tmp_path / "studies" / "small" / "plan.json").read_text())
     (tmp_path / "studies" / "small" / "plan.json").write_text(json.dumps(plan | {"data_digest": "f" * 64}))

@@ -110,7 +110,9 @@ def test_reproduce_is_bit_identical(launched: Any, run_study: RunStudy, kind: st
     assert run.returncode == 0, run.stderr
     assert "bit-identical" in run.stdout
     if kind == "best":
-        complete = {key: o["objective"] for key, o in ended.items() if o["state"] == "complete" and "confirm" not in key}
+        complete = {
+            key: o["objective"] for key, o in ended.items() if o["state"] == "complete" and "confirm" not in key
+        }
         assert min(complete, key=lambda key: complete[key]) in run.stdout
 
 
@@ -151,9 +153,7 @@ def test_optuna_holds_the_states_of_the_record(launched: Any) -> None:
     assert states == recorded
 
 
-def test_another_plan_under_the_same_name_is_refused_with_its_differences(
-    launched: Any, run_study: RunStudy
-) -> None:
+def test_another_plan_under_the_same_name_is_refused_with_its_differences(launched: Any, run_study: RunStudy) -> None:
     run = run_study(launched.folder, "launch", "small.yaml", "--set", "search.epochs=9", "--set", "search.members=4")
     assert run.returncode == 2
     assert "search.epochs: 12 is locked, 9 is asked for" in run.stderr
@@ -162,9 +162,7 @@ def test_another_plan_under_the_same_name_is_refused_with_its_differences(
     assert "Traceback" not in run.stderr
 
 
-def test_other_data_after_the_end_sets_the_old_study_aside(
-    launched: Any, run_study: RunStudy, tmp_path: Path
-) -> None:
+def test_other_data_after_the_end_sets_the_old_study_aside(launched: Any, run_study: RunStudy, tmp_path: Path) -> None:
     folder = tmp_path / "moved"
     shutil.copytree(launched.folder, folder)
     tiny = ("search.trials_per_arm=1", "search.epochs=1", "confirm=null", "claims=[]", "data.seed=1")

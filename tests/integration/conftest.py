@@ -71,7 +71,7 @@ def drive(motion: MotionData) -> Drive:
     """Run both phases to their end, one trial after the other, as the executor would."""
 
     def run(record: Record, *listeners: Listener) -> None:
-        for build in (SearchPhase, ConfirmPhase):
+        for build in (SearchPhase, ConfirmPhase) if record.study_file.confirm else (SearchPhase,):
             phase = build(record, list(listeners))
             while (job := phase.next_job()) is not None:
 

@@ -119,7 +119,8 @@ def test_jobs_write_their_motions_and_keep_them_off_the_wire(motion: MotionData,
 def test_the_same_job_gives_the_same_numbers_in_a_worker_as_here(
     motion: MotionData, make_job: Any, tmp_path: Path
 ) -> None:
-    crew, here = Crew([make_job("there")]), []
+    crew = Crew([make_job("there")])
+    here: list[EpochReport] = []
     execution.run(crew, motion, ONE_CPU, tmp_path / "ray")
     train_job(make_job("here"), motion, here.append)
     assert [report.members for report in here] == [report.members for report in crew.reports["there"]]

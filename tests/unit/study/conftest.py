@@ -61,7 +61,7 @@ def epoch_of(epoch: int, score: float | list[float], **metrics: list[float]) -> 
     members = {"val/score": scores} | {f"test/{name}": values for name, values in metrics.items()}
     healthy = [index for index, value in enumerate(scores) if np.isfinite(value)]
     mean = {name: float(np.mean([values[i] for i in healthy])) for name, values in members.items()} if healthy else {}
-    spread = {name: 0.0 for name in mean} if len(healthy) > 1 else {}
+    spread = dict.fromkeys(mean, 0.0) if len(healthy) > 1 else {}
     return {
         "epoch": epoch,
         "members": members,
@@ -92,5 +92,3 @@ def add_trial() -> AddTrial:
         return added
 
     return add
-
-

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
 from optuna.trial import TrialState
 
 from hpgan_core.trainable import EpochReport

@@ -77,9 +77,7 @@ def test_one_changed_bit_is_found_and_named(new_record: NewRecord, motion: Motio
     )
 
 
-def test_metrics_that_one_side_lacks_are_named(
-    new_record: NewRecord, motion: MotionData, tiny: TrainingConfig
-) -> None:
+def test_metrics_that_one_side_lacks_are_named(new_record: NewRecord, motion: MotionData, tiny: TrainingConfig) -> None:
     trial = trained(new_record(), motion, tiny.to_mapping(), "search", 1)
     edit(trial, 1, lambda line: line["members"].update({"val/other": line["members"].pop("val/ade")}))
     result = reproduce(trial, motion, HERE, lambda done, of: None)

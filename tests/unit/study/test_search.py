@@ -30,7 +30,10 @@ def run_trials(search: ArmSearch, number: int) -> list[dict[str, Any]]:
     suggested = []
     for _ in range(number):
         trial, values = search.ask()
-        search.tell(trial, "complete", values["critic_iterations"] + 0.1 * values["lambda_gp"])
+        iterations, weight = values["critic_iterations"], values["lambda_gp"]
+        assert isinstance(iterations, int)
+        assert isinstance(weight, float)
+        search.tell(trial, "complete", iterations + 0.1 * weight)
         suggested.append(values)
     return suggested
 

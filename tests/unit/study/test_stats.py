@@ -33,7 +33,9 @@ def test_members_that_diverged_are_shown_and_not_counted() -> None:
     )
 
 
-@pytest.mark.parametrize(("members", "mean"), [([], math.nan), ([math.nan], math.nan), ([4.0], 4.0), ([4.0, math.nan], 4.0)])
+@pytest.mark.parametrize(
+    ("members", "mean"), [([], math.nan), ([math.nan], math.nan), ([4.0], 4.0), ([4.0, math.nan], 4.0)]
+)
 def test_fewer_than_two_values_have_no_interval(members: list[float], mean: float) -> None:
     interval = mean_interval(members)
     assert interval.mean == pytest.approx(mean, nan_ok=True)

@@ -117,7 +117,8 @@ def test_all_metrics_of_a_claim_must_pass(study_with: StudyWith) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "favour"), [("ade", "favoured"), ("bone_error", "conservative"), ("jerk_ratio", "conservative"), ("apd", None)]
+    ("metric", "favour"),
+    [("ade", "favoured"), ("bone_error", "conservative"), ("jerk_ratio", "conservative"), ("apd", None)],
 )
 def test_metrics_that_a_loss_trains_on_are_marked(study_with: StudyWith, metric: str, favour: str | None) -> None:
     claim = {"name": "c", "candidate": "gt", "metrics": [metric]}
@@ -132,7 +133,8 @@ def test_a_claim_waits_for_its_three_arms(study_with: StudyWith) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "better", "worse"), [("ade", 0.1, 0.2), ("apd", 2.0, 1.0), ("jerk_ratio", 0.9, 2.0), ("score", -1.0, -0.5)]
+    ("metric", "better", "worse"),
+    [("ade", 0.1, 0.2), ("apd", 2.0, 1.0), ("jerk_ratio", 0.9, 2.0), ("score", -1.0, -0.5)],
 )
 def test_more_badness_is_worse_for_every_goal(metric: str, better: float, worse: float) -> None:
     assert badness(metric, better) < badness(metric, worse)

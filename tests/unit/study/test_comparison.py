@@ -1,0 +1,114 @@
+"""What is said of a study, from a record written by hand."""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from study.comparison import compare
+from study.record import Record, Trial
+
+NewRecord = Callable[..., Record]
+AddTrial = Callable[..., Trial]
+METRICS = ("ade", "fde", "apd", "joint_error_mm", "bone_error", "jerk_ratio")
+BASELINE = dict.fromkeys(METRICS, 0.5)
+
+
+def confirmed(record: Record, add_trial: AddTrial, arm: str, ade: list[float]) -> None:
+    """An arm's winner on fresh seeds with these test ADEs, NaN where a member has diverged."""
+    trial = add_trial(record, arm, "confirm", [], state=None)
+    healthy = [index for index, value in enumerate(ade) if math.isfinite(value)]
+    test = {f"test/{name}": ade for name in METRICS}
+    members = {"val/score": [math.nan if math.isnan(value) else 0.2 for value in ade]} | test
+    mean = {name: sum(values[i] for i in healthy) / len(healthy) for name, values in members.items()}
+    line = {"epoch": 4, "members": members, "mean": mean, "spread": {}, "diverged": len(ade) - len(healthy)}
+    trial.append_epoch(line | {"seconds": 2.0, "time": 0.0})
+    trial.close("complete", mean["val/score"])
+
+
+@pytest.fixture
+def finished(new_record: NewRecord, add_trial: AddTrial) -> Record:
+    record = new_record()
+    for arm, score in (("none", 0.3), ("gt", 0.1), ("paper", 0.2)):
+        add_trial(record, arm, "t00", [score] * 4)
+        add_trial(record, arm, "t01", [score + 1], "pruned")
+    confirmed(record, add_trial, "none", [0.60, 0.61, 0.59])
+    confirmed(record, add_trial, "gt", [0.30, 0.31, 0.29])
+    confirmed(record, add_trial, "paper", [0.40, math.nan, 0.42])
+    record.write_baselines({"zero_velocity": BASELINE})
+    record.conclude("finished", None)
+    return record
+
+
+def plain(record: Record) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(json.dumps(compare(record).to_json(), allow_nan=False))
+    return content
+
+
+def test_the_json_is_plain_and_complete(finished: Record) -> None:
+    content = plain(finished)
+    assert (content["study"], content["state"]) == ("small", "finished")
+    gt = content["arms"]["gt"]
+    assert (gt["n_members"], gt["n_diverged"], gt["winner"], gt["phase"]) == (3, 0, "t00", "confirm")
+    ade = gt["metrics"]["test/ade"]
+    assert ade["members"] == [0.30, 0.31, 0.29]
+    assert ade["mean"] == pytest.approx(0.3)
+    assert ade["ci_high"] - ade["mean"] == pytest.approx(ade["mean"] - ade["ci_low"])
+    assert content["baselines"] == {"zero_velocity": {f"test/{name}": 0.5 for name in METRICS}}
+
+
+def test_what_was_picked_stands_beside_what_was_confirmed(finished: Record) -> None:
+    gt = compare(finished).arms["gt"]
+    assert (gt.picked, gt.confirmed) == pytest.approx((0.1, 0.2))
+
+
+def test_members_that_diverged_are_counted_and_shown_as_null(finished: Record) -> None:
+    paper = plain(finished)["arms"]["paper"]
+    assert (paper["n_members"], paper["n_diverged"]) == (2, 1)
+    assert paper["metrics"]["test/ade"]["members"] == [0.40, None, 0.42]
+    assert paper["metrics"]["test/ade"]["mean"] == pytest.approx(0.41)
+
+
+def test_an_arm_that_does_not_beat_standing_still_is_named(finished: Record) -> None:
+    arms = compare(finished).arms
+    # Two seeds leave an interval that is too wide to say so of the paper's arm, whose mean is better.
+    assert {name: arm.beats(BASELINE) for name, arm in arms.items()} == {"none": False, "gt": True, "paper": False}
+    rows = {row[0]: row for row in compare(finished).rows()}
+    assert rows["none"][-1] == "+20% not better"
+    assert rows["gt"][-1] == "-40%"
+    assert rows["paper"][1] == "2 of 3"
+
+
+def test_every_row_of_the_table_has_every_column(finished: Record) -> None:
+    comparison = compare(finished)
+    assert {len(row) for row in comparison.rows()} == {len(comparison.headings())}
+    assert [row[0] for row in comparison.rows()] == ["none", "gt", "paper", "zero velocity"]
+    assert comparison.markdown().count("\n| ") == 5
+
+
+def test_two_seeds_of_the_reference_decide_nothing(finished: Record) -> None:
+    (claim,) = compare(finished).claims
+    assert claim.word == "inconclusive"
+    (sentence,) = compare(finished).verdicts()
+    assert sentence.startswith("gt replaces both: inconclusive. gt against paper: ade inconclusive (")
+    assert "Warning: only 2 seeds" in sentence
+
+
+def test_before_it_is_confirmed_an_arm_shows_its_search(new_record: NewRecord, add_trial: AddTrial) -> None:
+    record = new_record()
+    add_trial(record, "gt", "t00", [0.5, 0.4])
+    comparison = compare(record)
+    assert comparison.state == "interrupted"
+    gt = comparison.arms["gt"]
+    assert (gt.phase, gt.confirmed, gt.n_members, gt.seconds) == ("search", None, 2, 1.0)
+    assert set(gt.metrics) == {"val/score"}
+    assert comparison.claims == []
+    assert next(row for row in comparison.rows() if row[0] == "gt")[-1] == "unconfirmed"
+
+
+def test_a_study_that_has_just_begun_can_be_compared(new_record: NewRecord) -> None:
+    content = plain(new_record())
+    assert {name: arm["n_members"] for name, arm in content["arms"].items()} == {"none": 0, "gt": 0, "paper": 0}
+    assert content["arms"]["gt"]["metrics"] == {}
