@@ -141,6 +141,8 @@ def _run(debug: bool, verb: Callable[[], None]) -> None:
         if not isinstance(error, BadInput):
             raise
         _fail(error, 2, debug)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
     except BrokenPipeError:
         # The reader of our output, `head` for instance, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -84,6 +84,9 @@ def cluster(address: str | None) -> Iterator[None]:
         local: dict[str, Any] = {}
         if address is not None:
             _expect_listener(address)
+            if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+                # Ray does not use the token it is given unless it is told to.
+                os.environ.setdefault("RAY_AUTH_MODE", "token")
         else:
             # A token of this process alone, so that no file appears in the home folder. A short path: those of sockets
             # are limited.
@@ -176,7 +179,7 @@ def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path)
             callbacks=[_Callback(tune_adapter)],
         ),
     )
-    with _terminate_like_interrupt():
+    with terminate_like_interrupt():
         tuner.fit()
     shutil.rmtree(scratch, ignore_errors=True)
     if tune_adapter.broken is not None:
@@ -185,8 +188,8 @@ def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path)
 
 
 @contextmanager
-def _terminate_like_interrupt() -> Iterator[None]:
-    """Tune winds down on SIGINT; let SIGTERM do the same."""
+def terminate_like_interrupt() -> Iterator[None]:
+    """Python and Tune wind down on SIGINT; let SIGTERM do the same."""
     before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     try:
         yield

@@ -274,11 +274,15 @@ class Record:
         return Conclusion(**json.loads(self.paths.conclusion.read_text())) if self.paths.conclusion.exists() else None
 
     def set_aside(self) -> str:
-        """Rename this study's folder to ``NAME.1``, ``NAME.2``, ...; returns the new name."""
-        taken = {path.name for path in self.paths.studies.iterdir()}
-        name = next(name for number in itertools.count(1) if (name := f"{self.paths.name}.{number}") not in taken)
+        """Rename this study's folder to its ``free_name``; returns that."""
+        name = self.free_name()
         self.paths.folder.rename(self.paths.studies / name)
         return name
+
+    def free_name(self) -> str:
+        """The first of ``NAME.1``, ``NAME.2``, ... that no study has."""
+        taken = {path.name for path in self.paths.studies.iterdir()}
+        return next(name for number in itertools.count(1) if (name := f"{self.paths.name}.{number}") not in taken)
 
     def state(self) -> str:
         """``running``, ``finished``, ``failed``, or ``interrupted`` when nobody works on an unfinished study."""

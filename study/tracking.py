@@ -24,7 +24,6 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
-from mlflow.exceptions import MlflowException
 
 from study.comparison import Comparison, compare
 from study.errors import StudyError
@@ -302,7 +301,7 @@ class Publisher:
         self.thread.join()
         try:
             self.tracker.publish()
-        except MlflowException as error:
+        except Exception as error:
             self.warn(
                 f"MLflow at {self.tracker.uri} misses some of this study ({_reason(error)}); "
                 f"`study ui {self.tracker.record.paths.name}` sends the rest"
