@@ -28,7 +28,7 @@ study: install  ## run the main job: a three-arm study in a few minutes
 test: install  ## everything CI runs: format, lint, types, floors, tests
 	$(BIN)/ruff format --check $(SOURCES)
 	$(MAKE) --no-print-directory lint types floors
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 fmt: install  ## format the code and sort its imports
 	$(BIN)/ruff check --fix --select I $(SOURCES)

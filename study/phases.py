@@ -132,16 +132,25 @@ class SearchPhase(_Phase):
         self.interrupted = deque(trial for arm in self.arms for trial in self._reconcile(arm))
 
     def _reconcile(self, arm: str) -> list[Trial]:
-        """Bring Optuna up to the record; the trials that neither has closed are to be gone on with."""
-        unfinished = []
+        """Bring Optuna up to the record; the trials that have no outcome are to be gone on with.
+
+        Everything is told again in the order in which it happened, since pruners compare with what was there.
+        """
         for number, values in self.arms[arm].open_trials().items():
-            trial = self.enter(self.request(arm, number, values))
-            outcome = trial.outcome
-            if outcome is None:
-                unfinished.append(trial)
-            else:
+            self.record.start(self.request(arm, number, values))
+        trials = self.record.trials(arm, "search")
+        open_trials = [trial for trial in trials if trial.outcome is None]
+        epochs = [(epoch["time"], trial, epoch) for trial in trials for epoch in trial.epochs()]
+        endings = [(outcome.ended_at, trial, None) for trial in trials if (outcome := trial.outcome)]
+        for _, trial, epoch in sorted([*epochs, *endings], key=lambda event: event[0]):
+            if epoch is not None:
+                self.conclude(trial, epoch)
+            elif outcome := trial.outcome:
                 self.tell(trial, outcome)
-        return unfinished
+        for trial in open_trials:
+            if outcome := trial.outcome:
+                self.tell(trial, outcome)
+        return [trial for trial in open_trials if trial.outcome is None]
 
     def request(self, arm: str, number: int, values: dict[str, Any]) -> Request:
         search = self.study_file.search

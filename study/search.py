@@ -100,9 +100,13 @@ class ArmSearch:
             storage=storage,
             study_name=f"{study_file.name}/{arm}",
             direction=study_file.objective.goal,
-            pruner=build_pruner(study_file.search.pruner),
             load_if_exists=True,
         )
+        # Pruners keep what they have decided among a study's own data and decide once. Theirs is therefore a study in
+        # memory, which the record rebuilds: a driver that dies over a decision leaves it to be taken again.
+        pruner = build_pruner(study_file.search.pruner)
+        self._rungs = optuna.create_study(direction=study_file.objective.goal, pruner=pruner)
+        self._in_rungs: dict[int, Trial] = {}
         if not self.study.get_trials(deepcopy=False):
             self.study.enqueue_trial({name: parameter.default for name, parameter in parameters.items()})
         interrupted = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -133,17 +137,24 @@ class ArmSearch:
         return {name: suggest(trial, name, parameter) for name, parameter in self.parameters.items()}
 
     def report(self, number: int, epoch: int, objective: float) -> bool:
-        """Record an intermediate value; True when the pruner wants it stopped. An epoch told again is ignored."""
-        if epoch <= self._last_epoch[number]:
-            return False
-        self._last_epoch[number] = epoch
-        trial = self._open[number]
-        trial.report(objective, epoch)
-        return trial.should_prune()
+        """Record an intermediate value; True when the pruner wants the trial stopped.
+
+        A resumed search is told everything once more, in the order of time: of what is stored already nothing changes.
+        """
+        if number in self._open and epoch > self._last_epoch[number]:
+            self._open[number].report(objective, epoch)
+            self._last_epoch[number] = epoch
+        if number not in self._in_rungs:
+            self._in_rungs[number] = self._rungs.ask()
+        self._in_rungs[number].report(objective, epoch)
+        return self._in_rungs[number].should_prune()
 
     def tell(self, number: int, state: str, objective: float | None, cause: str | None = None) -> None:
-        """Close a trial. Optuna takes a pruned trial's last reported value by itself."""
-        trial = self._open.pop(number)
-        if cause is not None:
-            trial.set_user_attr("cause", cause)
-        self.study.tell(trial, objective if state == "complete" else None, STATES[state])
+        """Close a trial; one that is closed stays as it is. Optuna gives a pruned trial its last reported value."""
+        value = objective if state == "complete" else None
+        if (judged := self._in_rungs.pop(number, None)) is not None:
+            self._rungs.tell(judged, value, STATES[state])
+        if (trial := self._open.pop(number, None)) is not None:
+            if cause is not None:
+                trial.set_user_attr("cause", cause)
+            self.study.tell(trial, value, STATES[state])

@@ -190,7 +190,9 @@ class Budget(Section):
     trials: int | None = Field(
         default=None, ge=1, description="Trials of all arms together; each arm has an equal part."
     )
-    wall_time_s: float | None = Field(default=None, gt=0, description="Seconds after which no new round of trials starts.")
+    wall_time_s: float | None = Field(
+        default=None, gt=0, description="Seconds after which no new round of trials starts."
+    )
 
 
 class Resources(Section):

@@ -1,5 +1,7 @@
 """What tests of several folders share: one thread, no deadlines, and small motion data that is made once."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from hypothesis import settings
@@ -13,6 +15,25 @@ torch.set_num_threads(1)
 # A machine that is busy elsewhere must not fail a property.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+# Files whose tests share an expensive story go to one worker; what they share is named here.
+GROUPS = {"test_launch": "story", "test_resume": "story"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file that starts servers or studies together, for ``pytest --dist loadgroup``."""
+    for item in items:
+        if item.path.parent.name in ("e2e", "integration"):
+            item.add_marker(pytest.mark.xdist_group(GROUPS.get(item.path.stem, item.path.stem)))
+
+
+@pytest.fixture(autouse=True)
+def denormal_numbers() -> Iterator[None]:
+    """A training process flushes them to zero, for good; the next test is none."""
+    yield
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,9 @@ from mlflow import MlflowClient
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
 ARMS = ("none", "gt", "paper")
 
+# Five studies are run before the first test.
+pytestmark = pytest.mark.timeout(900)
+
 
 def recorded_epochs(study: Path) -> int:
     return sum(file.read_bytes().count(b"\n") for file in study.glob("trials/*/t*/epochs.jsonl"))
@@ -58,7 +61,7 @@ def driver(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from optuna.trial import TrialState
 
 from hpgan_core.trainable import EpochReport
@@ -159,7 +160,8 @@ def test_a_pruned_trial_has_its_last_epoch_and_value(new_record: NewRecord) -> N
         assert (pruned.state, pruned.value, pruned.last_step) == (TrialState.PRUNED, 0.9, 1)
 
 
-def test_a_verdict_that_a_driver_died_over_stands(new_record: NewRecord) -> None:
+@pytest.mark.parametrize("written", [True, False])
+def test_a_verdict_that_a_driver_died_over_stands(new_record: NewRecord, written: bool) -> None:
     """Its process is stopped later than the pruner has spoken, and may never be."""
     pruner = {"name": "successive_halving", "grace_epochs": 1, "reduction_factor": 2}
     record = new_record(search={"trials_per_arm": 2, "epochs": 4, "pruner": pruner})
@@ -171,6 +173,9 @@ def test_a_verdict_that_a_driver_died_over_stands(new_record: NewRecord) -> None
     job = phase.next_job()
     assert job is not None
     assert phase.on_epoch(job.key, report(1, 0.9))
+    if not written:
+        # It died between the pruner's word and the record's.
+        record.trial("none", "t01").paths.outcome.unlink()
     resumed = SearchPhase(record, [])
     assert record.trial("none", "t01").state == "pruned"
     assert optuna_states(resumed, "none") == [TrialState.COMPLETE, TrialState.PRUNED]
@@ -183,9 +188,9 @@ def test_an_epoch_that_only_the_record_knows_is_judged_on_resumption(new_record:
     assert jobs[0] is not None
     trial = record.trial("none", "t00")
     for epoch in range(1, 5):
-        line = {"epoch": epoch, "mean": {"val/score": 1 / epoch}, "diverged": 0, "members": {}}
+        line = {"epoch": epoch, "mean": {"val/score": 1 / epoch}, "diverged": 0, "members": {}, "time": float(epoch)}
         trial.append_epoch(line)
-    record.trial("gt", "t00").append_epoch({"epoch": 1, "mean": {}, "diverged": 2, "members": {}})
+    record.trial("gt", "t00").append_epoch({"epoch": 1, "mean": {}, "diverged": 2, "members": {}, "time": 5.0})
     resumed = SearchPhase(record, [])
     assert [record.trial(arm, "t00").state for arm in ("none", "gt", "paper")] == ["complete", "failed", "running"]
     complete = resumed.arms["none"].study.trials[0]
