@@ -25,10 +25,11 @@ $(STAMP): pyproject.toml constraints.txt
 study: install  ## run the main job: a three-arm study in a few minutes
 	$(BIN)/study launch search_spaces/quick.yaml
 
+# Tests of a file share servers and studies, so a file stays on one worker; the long ones (e2e) come first.
 test: install  ## everything CI runs: format, lint, types, floors, tests
 	$(BIN)/ruff format --check $(SOURCES)
 	$(MAKE) --no-print-directory lint types floors
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 fmt: install  ## format the code and sort its imports
 	$(BIN)/ruff check --fix --select I $(SOURCES)

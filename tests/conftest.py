@@ -17,18 +17,6 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
-# Files whose tests share an expensive story go to one worker; what they share is named here.
-GROUPS = {"test_launch": "story", "test_resume": "story"}
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file that starts servers or studies together, for ``pytest --dist loadgroup``."""
-    for item in items:
-        if item.path.parent.name in ("e2e", "integration"):
-            item.add_marker(pytest.mark.xdist_group(GROUPS.get(item.path.stem, item.path.stem)))
-
-
 @pytest.fixture(autouse=True)
 def denormal_numbers() -> Iterator[None]:
     """A training process flushes them to zero, for good; the next test is none."""
