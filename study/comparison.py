@@ -7,7 +7,7 @@ from typing import Any
 
 from study.record import Record, Trial
 from study.stats import Interval, mean_interval
-from study.verdict import ClaimVerdict, judge
+from study.verdict import ClaimVerdict, MetricVerdict, judge
 
 # Columns of the table: metric, heading, how a number is written.
 COLUMNS = (
@@ -175,14 +175,16 @@ def _against(arm: ArmSummary, zero_velocity: dict[str, float]) -> str:
 
 
 def _sentence(claim: ClaimVerdict) -> str:
-    details = []
-    for metric in claim.metrics:
-        numbers = (
-            f"{metric.difference:+.3f}, bound {metric.bound:+.3f}, margin {metric.margin:.3f}, {metric.n_seeds} seeds"
-        )
-        details.append(f"{metric.metric} {metric.word} ({numbers}{', ' + metric.favour if metric.favour else ''})")
-    sentence = f"{claim.claim}: {claim.word}. {claim.candidate} against {claim.reference}: {'; '.join(details)}."
+    details = "; ".join(_detail(claim, metric) for metric in claim.metrics)
+    sentence = f"{claim.claim}: {claim.word}. {claim.candidate} against {claim.reference}: {details}."
     return f"{sentence} Warning: {claim.warning}." if claim.warning else sentence
+
+
+def _detail(claim: ClaimVerdict, metric: MetricVerdict) -> str:
+    if metric.word == "gate failed":
+        return f"{metric.metric} gate failed ({claim.reference} does not clearly beat {claim.gate})"
+    numbers = f"{metric.difference:+.3f}, bound {metric.bound:+.3f}, margin {metric.margin:.3f}, {metric.n_seeds} seeds"
+    return f"{metric.metric} {metric.word} ({numbers}{', ' + metric.favour if metric.favour else ''})"
 
 
 def _interval_json(interval: Interval) -> dict[str, Any]:
