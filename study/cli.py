@@ -114,11 +114,18 @@ def ui(
 
 
 @app.command()
-def validate(file: File, data: Data = None, overrides: Set = None, as_json: Json = False, debug: Debug = False) -> None:
+def validate(
+    file: File,
+    data: Data = None,
+    overrides: Set = None,
+    studies: Studies = STUDIES,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
     """Check a study file and say what it would run."""
     from study.commands import validate as verb
 
-    _run(debug, lambda: verb.run(file, overrides or (), data, as_json))
+    _run(debug, lambda: verb.run(file, overrides or (), data, as_json, studies))
 
 
 def _console(stderr: bool = False) -> "Console":

@@ -7,12 +7,16 @@ from typing import Any
 
 from hpgan_core.metrics import METRICS
 from study.errors import BadStudyInput
+from study.paths import StudyPaths
+from study.record import Record
 from study.space import active_parameters
 from study.study_file import StudyFile, read_study_file
 
 
-def run(file: Path, overrides: Sequence[str], data_root: Path | None, as_json: bool) -> None:
-    """Print the plan of a study file.
+def run(
+    file: Path, overrides: Sequence[str], data_root: Path | None, as_json: bool, studies: Path = Path("studies")
+) -> None:
+    """Print the plan of a study file, and in which state the study of that name in ``studies`` is, if there is one.
 
     Raises:
         BadStudyInput: the problems; as JSON they are printed as well.
@@ -23,10 +27,15 @@ def run(file: Path, overrides: Sequence[str], data_root: Path | None, as_json: b
         if as_json:
             print(json.dumps({"valid": False, "problems": error.problems}, indent=2))
         raise
+    record = Record(StudyPaths(studies, study_file.name))
+    state = record.state() if record.exists else None
     if as_json:
-        print(json.dumps({"valid": True, "plan": plan(study_file), "file": study_file.canonical()}, indent=2))
+        checked = {"valid": True, "plan": plan(study_file), "file": study_file.canonical(), "state": state}
+        print(json.dumps(checked, indent=2))
     else:
         print(_description(study_file))
+        if state is not None:
+            print(f"Record   {record.paths.folder} holds a study of this name: {state}")
 
 
 def plan(study_file: StudyFile) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from hpgan_core.config import TrainingConfig
 from hpgan_core.metrics import METRICS
 from study.commands import validate
 from study.errors import BadStudyInput
+from study.paths import StudyPaths
+from study.record import Record
 from study.schema import json_schema
 from study.space import configuration, default_values
 from study.study_file import read_study_file
@@ -102,12 +104,13 @@ def test_every_key_is_described_in_the_schema() -> None:
 
 
 class TestValidate:
-    def test_valid_file_is_described(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_valid_file_is_described(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         validate.run(
             SPACES / "quick.yaml",
             ["search.trials_per_arm=2", "search.epochs=3", "confirm=null", "claims=[]"],
             None,
             False,
+            tmp_path,
         )
         lines = capsys.readouterr().out.splitlines()
         assert lines[0].startswith("quick is valid. Can ")
@@ -115,13 +118,20 @@ class TestValidate:
         assert "Confirm  left out" in lines
         assert [line.split()[0] for line in lines[-3:]] == ["none", "gt", "paper"]
 
-    def test_valid_file_as_json_holds_the_plan(self, capsys: pytest.CaptureFixture[str]) -> None:
-        validate.run(SPACES / "quick.yaml", ["confirm.members=4"], None, True)
+    def test_valid_file_as_json_holds_the_plan(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        validate.run(SPACES / "quick.yaml", ["confirm.members=4"], None, True, tmp_path)
         said = json.loads(capsys.readouterr().out)
         assert said["valid"] is True
         assert list(said["plan"]["arms"]) == ["none", "gt", "paper"]
         assert said["plan"]["confirm"]["members"] == 4
         assert said["file"]["name"] == "quick"
+        assert said["state"] is None
+
+    def test_a_study_of_that_name_is_mentioned(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        study_file = read_study_file(SPACES / "quick.yaml")
+        Record(StudyPaths(tmp_path, "quick")).create(study_file, "", "0", {})
+        validate.run(SPACES / "quick.yaml", [], None, False, tmp_path)
+        assert capsys.readouterr().out.splitlines()[-1].endswith("holds a study of this name: interrupted")
 
     def test_problems_are_raised_and_as_json_printed_too(self, capsys: pytest.CaptureFixture[str]) -> None:
         overrides = ["objective.metric=val/adee", "search.epochs=0"]
