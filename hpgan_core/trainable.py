@@ -15,9 +15,10 @@ from hpgan_core.checkpoint import read_newest_checkpoint, write_checkpoint
 from hpgan_core.config import TrainingConfig
 from hpgan_core.durable import write_durably
 from hpgan_core.errors import BadInput
+from hpgan_core.evaluation import diverged, evaluate_population, evaluation_windows
 from hpgan_core.metrics import evaluate_baselines
 from hpgan_core.streams import stream
-from hpgan_core.training import EvaluationWindows, Population, diverged
+from hpgan_core.training import Population
 from hpgan_core.windows import MotionData, gather
 
 # A checkpoint of a large population takes longer than an epoch of a small one: at most one in so many seconds.
@@ -102,7 +103,7 @@ def train(
     for past_report in reports:
         report(past_report)
 
-    validation = population.evaluation_windows(data.validation, config.evaluation_windows)
+    validation = evaluation_windows(population, data.validation, config.evaluation_windows)
     showcase_past = torch.tensor(showcase(data)[0], device=population.device, dtype=population.dtype)
     showcase_z = population.sample_z(
         [stream(0, "evaluation", SHOWCASE_Z)], len(showcase_past), SHOWCASE_FUTURES, config.z_size
@@ -114,13 +115,16 @@ def train(
         losses = population.train_epoch()
         epoch = population.epochs_done
         last = epoch == config.epochs
-        by_member = _with_prefix("val", population.evaluate(validation, config.evaluation_samples, VALIDATION_Z))
+        by_member = _with_prefix(
+            "val", evaluate_population(population, validation, config.evaluation_samples, VALIDATION_Z)
+        )
         for name, values in losses.items():
             for metrics, value in zip(by_member, values.tolist(), strict=True):
                 metrics[f"train/{name}"] = value
         if last and test:
+            test_windows = evaluation_windows(population, data.test, config.final_windows)
             test_metrics = _with_prefix(
-                "test", population.evaluate(_test_windows(population), config.final_samples, TEST_Z)
+                "test", evaluate_population(population, test_windows, config.final_samples, TEST_Z)
             )
             by_member = [metrics | more for metrics, more in zip(by_member, test_metrics, strict=True)]
         motions = population.predict(showcase_past, showcase_z)[0].cpu().numpy()
@@ -168,10 +172,6 @@ def baselines_on_test(data: MotionData, final_windows: int) -> dict[str, dict[st
     windows = gather(torch.tensor(data.test.frames), starts, data.window)
     past, truth = windows[:, : data.past_frames], windows[:, data.past_frames :]
     return evaluate_baselines(past, truth, data.skeleton, data.frame_rate_hz)
-
-
-def _test_windows(population: Population) -> EvaluationWindows:
-    return population.evaluation_windows(population.data.test, population.config.final_windows)
 
 
 def _with_prefix(prefix: str, by_member: list[dict[str, float]]) -> list[dict[str, float]]:

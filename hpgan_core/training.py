@@ -1,9 +1,8 @@
-"""Training a population of HP-GANs: the step, the epoch, and what is evaluated after it."""
+"""Training a population of HP-GANs: the step and the epoch."""
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,24 +10,11 @@ from torch import Tensor, nn
 
 from hpgan_core.config import TrainingConfig
 from hpgan_core.losses import LOSSES
-from hpgan_core.metrics import Reference, evaluate, measure_reference, summarise
 from hpgan_core.models import Critic, Generator
 from hpgan_core.normalise import Normaliser
 from hpgan_core.streams import sample_normal, sample_uniform, streams
 from hpgan_core.wgan_gp import accumulate_critic_gradients, input_gradient
-from hpgan_core.windows import Clips, MotionData, gather
-
-# Rows (members x windows x futures) that one evaluation pass holds in memory.
-EVALUATION_ROWS = 4096
-
-
-@dataclass(frozen=True)
-class EvaluationWindows:
-    """Fixed windows of a held-out split, in metres, and what the score compares with on them."""
-
-    past: Tensor
-    truth: Tensor
-    reference: Reference
+from hpgan_core.windows import MotionData, gather
 
 
 class Population:
@@ -215,41 +201,17 @@ class Population:
         return self.normaliser.metres(predicted.unflatten(-1, (-1, 3)), anchor.unsqueeze(1))
 
     @torch.no_grad()
-    def evaluate(self, windows: EvaluationWindows, samples: int, epoch: int) -> list[dict[str, float]]:
-        """Every metric of every member on held-out windows: ``samples`` futures a past, with the z of ``epoch``."""
-        past, truth = windows.past, windows.truth
-        z = self.sample_z(streams(self.seeds, "evaluation", epoch), len(past), samples, self.config.z_size)
-        chunk = max(1, EVALUATION_ROWS // (samples * len(self.seeds)))
-        collected: list[list[dict[str, Tensor]]] = [[] for _ in self.seeds]
-        for first in range(0, len(past), chunk):
-            some = slice(first, first + chunk)
-            predicted = self.predict(past[some], z[:, some])
-            for member, futures in enumerate(predicted):
-                collected[member].append(
-                    evaluate(past[some], futures, truth[some], self.data.skeleton, self.data.frame_rate_hz)
-                    | {"discriminator_probability": self._probability(member, past[some], futures)}
-                )
-        return [
-            summarise({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, windows.reference)
-            for parts in collected
-        ]
+    def probabilities(self, past: Tensor, futures: Tensor) -> Tensor:
+        """How real each member's discriminator takes its futures to be, mean over the K, ``(S, N)`` in [0, 1].
 
-    def _probability(self, member: int, past: Tensor, futures: Tensor) -> Tensor:
-        """How real the discriminator of ``member`` takes its futures ``(N, K, T, J, 3)`` to be, ``(N,)`` in [0, 1]."""
-        anchor = self.normaliser.anchor(past)
-        whole = torch.cat([past.unsqueeze(1).expand(-1, futures.shape[1], -1, -1, -1), futures], dim=2)
-        rows = self.normaliser.normalise(whole, anchor.unsqueeze(1)).flatten(2).flatten(0, 1)
-        own = {name: weight[member : member + 1] for name, weight in self.discriminator.named_parameters()}
-        logits = torch.func.functional_call(self.discriminator, own, (rows.unsqueeze(0),))
-        return torch.sigmoid(logits).view(futures.shape[:2]).mean(1)
-
-    def evaluation_windows(self, clips: Clips, most: int | None) -> EvaluationWindows:
-        """Strided windows of a held-out split, one every ``past_frames``, at most ``most``."""
-        starts = clips.strided_starts(self.past_frames, self.data.window, most)
-        windows = gather(torch.tensor(clips.frames, dtype=self.dtype), starts, self.data.window).to(self.device)
-        past, truth = windows[:, : self.past_frames], windows[:, self.past_frames :]
-        reference = measure_reference(past, truth, self.data.skeleton, self.data.frame_rate_hz)
-        return EvaluationWindows(past, truth, reference)
+        Args:
+            past: metres, ``(N, T_past, J, 3)``.
+            futures: metres, ``(S, N, K, T, J, 3)``.
+        """
+        anchor = self.normaliser.anchor(past).unsqueeze(1)
+        whole = torch.cat([past.unsqueeze(1).expand(*futures.shape[:3], *past.shape[1:]), futures], dim=3)
+        rows = self.normaliser.normalise(whole, anchor).flatten(3).flatten(1, 2)
+        return torch.sigmoid(self.discriminator(rows)).view(futures.shape[:3]).mean(2)
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed run needs; the random streams need nothing."""
@@ -270,8 +232,3 @@ def fit_normaliser(data: MotionData, kind: str) -> Normaliser:
     starts = data.train.strided_starts(data.past_frames, data.window)
     windows = gather(torch.tensor(data.train.frames), starts, data.window)
     return Normaliser.fit(windows, data.past_frames, kind, data.skeleton.root)
-
-
-def diverged(metrics: Mapping[str, float]) -> bool:
-    """Whether a member's numbers have left the finite ones."""
-    return not all(math.isfinite(value) for value in metrics.values())

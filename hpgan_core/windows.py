@@ -24,11 +24,13 @@ class Clips:
         frames: metres, float32 ``(frames of all clips, J, 3)``.
         starts: where each clip begins in ``frames``. Arrays may be read-only views of memory that processes share.
         lengths: frames of each clip, none shorter than a window.
+        actions: what is done in each clip.
     """
 
     frames: np.ndarray
     starts: np.ndarray
     lengths: np.ndarray
+    actions: np.ndarray
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -51,6 +53,11 @@ class Clips:
         if most is not None and len(every) > most:
             every = every[np.linspace(0, len(every) - 1, most).round().astype(int)]
         return torch.from_numpy(every)
+
+    def actions_at(self, frames: Tensor) -> np.ndarray:
+        """What is done in the clips that these frames, indices into ``frames``, belong to."""
+        actions: np.ndarray = self.actions[np.searchsorted(self.starts, frames.numpy(), side="right") - 1]
+        return actions
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,8 @@ def join(clips: Sequence[Recording]) -> Clips:
     """One array of several recordings, in their order."""
     lengths = np.array([len(clip.positions) for clip in clips])
     frames = np.concatenate([np.asarray(clip.positions, dtype=np.float32) for clip in clips])
-    return Clips(frames=frames, starts=np.concatenate([[0], lengths.cumsum()[:-1]]), lengths=lengths)
+    starts = np.concatenate([[0], lengths.cumsum()[:-1]])
+    return Clips(frames, starts, lengths, actions=np.array([clip.action for clip in clips]))
 
 
 def gather(frames: Tensor, starts: Tensor, window: int) -> Tensor:

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 
 from hpgan_core.config import TrainingConfig
+from hpgan_core.evaluation import evaluate_population, evaluation_windows
 from hpgan_core.trainable import configure_torch
 from hpgan_core.training import Population
 from hpgan_core.windows import MotionData
@@ -41,9 +42,9 @@ def estimate(study_file: StudyFile, data: MotionData, slots: int) -> Estimate:
     started = time.perf_counter()
     population.train_steps(epoch=1, steps=MEASURED_STEPS)
     step_s = (time.perf_counter() - started) / min(MEASURED_STEPS, population.steps_per_epoch)
-    windows = population.evaluation_windows(data.validation, population.config.evaluation_windows)
+    windows = evaluation_windows(population, data.validation, population.config.evaluation_windows)
     started = time.perf_counter()
-    population.evaluate(windows, population.config.evaluation_samples, epoch=0)
+    evaluate_population(population, windows, population.config.evaluation_samples, epoch=0)
     member_epoch_s = step_s * population.steps_per_epoch + time.perf_counter() - started
     rounds = -(-len(study_file.arms) // slots) if study_file.confirm else 0
     confirm_members = study_file.confirm.members if study_file.confirm else 0

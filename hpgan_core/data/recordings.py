@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -54,3 +55,43 @@ class Recordings:
             sha.update(f"\n{clip.name} {clip.subject} {clip.action} {clip.positions.shape}\n".encode())
             sha.update(np.ascontiguousarray(clip.positions, dtype="<f4").tobytes())
         return sha.hexdigest()
+
+
+class Source(Protocol):
+    """A folder of recordings, listed but not read: it can be pickled, so that processes share the reading.
+
+    Attributes:
+        skeleton: of every recording.
+        frame_rate_hz: likewise.
+        paths: files that pass the filter by their names, in the order of their recordings' names.
+        rejected: files left out by their names.
+    """
+
+    @property
+    def skeleton(self) -> Skeleton: ...
+    @property
+    def frame_rate_hz(self) -> float: ...
+    @property
+    def paths(self) -> tuple[Path, ...]: ...
+    @property
+    def rejected(self) -> tuple[Rejected, ...]: ...
+
+    def read(self, path: Path) -> Recording | Rejected:
+        """One of ``paths``.
+
+        Raises:
+            MalformedRecording: it does not follow the format.
+        """
+        ...
+
+
+def read_all(source: Source) -> Recordings:
+    """Read every file of a source into memory.
+
+    Raises:
+        MalformedRecording: a file does not follow the format.
+    """
+    outcomes = [source.read(path) for path in source.paths]
+    clips = tuple(outcome for outcome in outcomes if isinstance(outcome, Recording))
+    rejected = tuple(outcome for outcome in outcomes if isinstance(outcome, Rejected))
+    return Recordings(source.skeleton, source.frame_rate_hz, clips, source.rejected + rejected)

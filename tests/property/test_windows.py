@@ -15,7 +15,9 @@ LENGTHS = st.lists(st.integers(30, 70), min_size=1, max_size=6)
 
 def clips_of(lengths: list[int]) -> Clips:
     ends = np.cumsum(lengths)
-    return Clips(np.zeros((ends[-1], 1, 3), np.float32), ends - lengths, np.array(lengths))
+    return Clips(
+        np.zeros((ends[-1], 1, 3), np.float32), ends - lengths, np.array(lengths), np.full(len(lengths), "walk")
+    )
 
 
 @given(LENGTHS, st.integers(0, 2**63), st.integers(0, 99))

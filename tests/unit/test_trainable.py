@@ -13,6 +13,7 @@ import torch
 from hpgan_core import trainable
 from hpgan_core.config import TrainingConfig
 from hpgan_core.errors import BadInput
+from hpgan_core.evaluation import evaluation_windows
 from hpgan_core.metrics import BASELINES, METRICS
 from hpgan_core.trainable import EpochReport, train
 from hpgan_core.training import Population
@@ -266,7 +267,7 @@ def test_motions_are_written_and_read(tmp_path: Path) -> None:
 def baselines_on_test_are_judged_on_the_windows_of_the_test_split(tiny: TrainingConfig, motion: MotionData) -> None:
     measured = trainable.baselines_on_test(motion, final_windows=tiny.final_windows)
     assert measured.keys() == BASELINES.keys()
-    windows = Population(tiny, motion, [0]).evaluation_windows(motion.test, tiny.final_windows)
+    windows = evaluation_windows(Population(tiny, motion, [0]), motion.test, tiny.final_windows)
     assert measured["zero_velocity"]["ade"] == pytest.approx(windows.reference.zero_velocity_ade)
 
 

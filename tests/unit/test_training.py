@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from hpgan_core.config import TrainingConfig
+from hpgan_core.evaluation import diverged, evaluate_population, evaluation_windows
 from hpgan_core.losses import LOSSES
-from hpgan_core.metrics import METRICS
-from hpgan_core.training import Population, diverged
+from hpgan_core.training import Population
 from hpgan_core.windows import MotionData
 
 EXACT = torch.float64
@@ -50,12 +50,12 @@ def assert_same_bits(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 
 def test_a_member_of_a_population_is_its_seed_trained_alone(tiny: TrainingConfig, motion: MotionData) -> None:
     together = trained(tiny, motion, [3, 1, 2], epochs=4, dtype=EXACT)
-    evaluated = together.evaluate(together.evaluation_windows(motion.validation, 4), samples=3, epoch=0)
+    evaluated = evaluate_population(together, evaluation_windows(together, motion.validation, 4), samples=3, epoch=0)
     for member, seed in enumerate(together.seeds):
         alone = trained(tiny, motion, [seed], epochs=4, dtype=EXACT)
         for name, weight in networks(alone).items():
             torch.testing.assert_close(networks(together)[name][member : member + 1], weight, rtol=1e-6, atol=1e-6)
-        (metrics,) = alone.evaluate(alone.evaluation_windows(motion.validation, 4), samples=3, epoch=0)
+        (metrics,) = evaluate_population(alone, evaluation_windows(alone, motion.validation, 4), samples=3, epoch=0)
         assert evaluated[member] == pytest.approx(metrics, rel=1e-6)
 
 
@@ -242,8 +242,8 @@ def test_a_diverged_member_leaves_the_others_untouched(tiny: TrainingConfig, mot
     for name, weight in networks(healthy).items():
         assert torch.equal(weight[[0, 2]], networks(population)[name][[0, 2]]), name
 
-    windows = healthy.evaluation_windows(motion.validation, 4)
-    ours, theirs = (one.evaluate(windows, samples=3, epoch=0) for one in (healthy, population))
+    windows = evaluation_windows(healthy, motion.validation, 4)
+    ours, theirs = (evaluate_population(one, windows, samples=3, epoch=0) for one in (healthy, population))
     assert (ours[0], ours[2]) == (theirs[0], theirs[2])
     assert not diverged(ours[1])
     assert diverged(theirs[1])
@@ -267,7 +267,7 @@ def test_averaged_weights_follow_the_weights_by_their_decay(tiny: TrainingConfig
 
 def test_predictions_are_of_the_averaged_weights_in_metres(tiny: TrainingConfig, motion: MotionData) -> None:
     population = trained(tiny, motion, [0, 1])
-    windows = population.evaluation_windows(motion.validation, 4)
+    windows = evaluation_windows(population, motion.validation, 4)
     z = torch.zeros(2, 4, 3, tiny.z_size)
     with torch.no_grad():
         for weight in population.generator.parameters():
@@ -279,30 +279,6 @@ def test_predictions_are_of_the_averaged_weights_in_metres(tiny: TrainingConfig,
     assert before.shape == frozen.shape == (2, 4, 3, 20, 25, 3)
     assert not torch.allclose(before, frozen)
     torch.testing.assert_close(frozen, windows.past[:, None, -1:].expand_as(frozen[0]).expand_as(frozen))
-
-
-def test_evaluation_in_small_parts_is_evaluation_at_once(
-    tiny: TrainingConfig, motion: MotionData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    population = trained(tiny, motion, [0, 1], dtype=EXACT)
-    windows = population.evaluation_windows(motion.validation, None)
-    whole = population.evaluate(windows, samples=3, epoch=0)
-    monkeypatch.setattr("hpgan_core.training.EVALUATION_ROWS", 13)
-    for ours, parts in zip(whole, population.evaluate(windows, samples=3, epoch=0), strict=True):
-        assert parts == pytest.approx(ours, rel=1e-9)
-        assert parts.keys() == METRICS.keys() | {"discriminator_probability"}
-        assert 0 < parts["discriminator_probability"] < 1
-
-
-def test_evaluation_draws_the_same_z_every_epoch_and_another_for_another_split(
-    tiny: TrainingConfig, motion: MotionData
-) -> None:
-    population = trained(tiny, motion, [0, 1])
-    windows = population.evaluation_windows(motion.validation, 4)
-    first, again, other = (population.evaluate(windows, samples=3, epoch=number) for number in (0, 0, 1))
-    assert first == again
-    assert first[0]["ade"] != first[1]["ade"]
-    assert first[0]["ade"] != other[0]["ade"]
 
 
 @pytest.mark.parametrize(("distribution", "deviation", "most"), [("uniform", 0.1 / 3**0.5, 0.1), ("normal", 1, 9)])

@@ -132,7 +132,7 @@ def test_read_only_memory_is_enough(motion: MotionData) -> None:
     )
     for array in (frames, starts, lengths):
         array.flags.writeable = False
-    shared = Clips(frames, starts, lengths)
+    shared = Clips(frames, starts, lengths, motion.train.actions)
     assert torch.equal(
         shared.random_starts(stream(0, "windows"), 30), motion.train.random_starts(stream(0, "windows"), 30)
     )
