@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all."""
+"""Files that are replaced whole or not at all, and files that grow by whole lines."""
 
 import os
 from pathlib import Path
@@ -15,8 +15,37 @@ def write_durably(path: Path, data: bytes) -> None:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync(path.parent)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line, after cutting off what a crash may have left of another.
+
+    What is written outlives this process; ``sync`` makes it outlive the machine.
+    """
+    with path.open("a+b") as file:
+        size = file.tell()
+        if size:
+            file.seek(size - 1)
+            if file.read(1) != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(f"{line}\n".encode())
+
+
+def read_lines(path: Path) -> list[str]:
+    """The whole lines of a file, none where there is no file; a last one that a crash cut short is left out."""
     try:
-        os.fsync(folder)
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    return content.decode(errors="replace").split("\n")[:-1]
+
+
+def sync(path: Path) -> None:
+    """Bring what has been written to a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)

@@ -16,6 +16,7 @@ from hpgan_core.config import TrainingConfig
 from hpgan_core.durable import write_durably
 from hpgan_core.errors import BadInput
 from hpgan_core.evaluation import diverged, evaluate_population, evaluation_windows
+from hpgan_core.groups import Groups
 from hpgan_core.metrics import evaluate_baselines
 from hpgan_core.streams import stream
 from hpgan_core.training import Population
@@ -74,7 +75,9 @@ def train(
     *,
     test: bool = False,
     device: str = "cpu",
-) -> Population:
+    members_at_once: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Groups:
     """Train one member for each seed, stacked, and call ``report`` after every epoch.
 
     Args:
@@ -86,9 +89,11 @@ def train(
             are given again first, so that a caller that missed some loses none.
         test: open the test split after the last epoch; its metrics stand in the last report as ``test/...``.
         device: where to train, e.g. ``cpu`` or ``cuda``.
+        members_at_once: train so many members together, group after group each epoch; None is all of them.
+        stop: asked once an epoch; when it says so, training ends with a checkpoint of this epoch.
 
     Returns:
-        The trained population.
+        The trained members.
 
     Raises:
         BadInput: the configuration or the seeds are unusable, or the checkpoint belongs to another run.
@@ -97,45 +102,58 @@ def train(
         config = TrainingConfig.from_mapping(config)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise BadInput(f"seeds must be distinct integers of 0 or more, found {list(seeds)}")
-    population = Population(config, data, seeds, device)
+    groups = Groups(config, data, seeds, device, members_at_once or len(seeds))
     run = {"config": config.to_mapping(), "seeds": [int(seed) for seed in seeds], "data": data.digest, "test": test}
-    reports = _resume(population, resume_from, run) if resume_from else []
+    reports = _resume(groups, resume_from, run) if resume_from else []
     for past_report in reports:
         report(past_report)
 
+    population = groups.first()
     validation = evaluation_windows(population, data.validation, config.evaluation_windows)
     showcase_past = torch.tensor(showcase(data)[0], device=population.device, dtype=population.dtype)
     showcase_z = population.sample_z(
         [stream(0, "evaluation", SHOWCASE_Z)], len(showcase_past), SHOWCASE_FUTURES, config.z_size
     )
-    showcase_z = showcase_z.expand(len(seeds), -1, -1, -1)
-    last_checkpoint = time.monotonic()
-    while population.epochs_done < config.epochs:
-        started = time.monotonic()
+    epoch = population.epochs_done
+    # Whoever holds on to a group keeps it on the device.
+    del population
+
+    def train_epoch(population: Population) -> tuple[list[dict[str, float]], np.ndarray]:
+        """Train one group; returns every metric of its members, and what the first of them predicts."""
         losses = population.train_epoch()
-        epoch = population.epochs_done
-        last = epoch == config.epochs
         by_member = _with_prefix(
             "val", evaluate_population(population, validation, config.evaluation_samples, VALIDATION_Z)
         )
         for name, values in losses.items():
             for metrics, value in zip(by_member, values.tolist(), strict=True):
                 metrics[f"train/{name}"] = value
-        if last and test:
+        if population.epochs_done == config.epochs and test:
             test_windows = evaluation_windows(population, data.test, config.final_windows)
             test_metrics = _with_prefix(
                 "test", evaluate_population(population, test_windows, config.final_samples, TEST_Z)
             )
             by_member = [metrics | more for metrics, more in zip(by_member, test_metrics, strict=True)]
-        motions = population.predict(showcase_past, showcase_z)[0].cpu().numpy()
+        z = showcase_z.expand(len(by_member), -1, -1, -1)
+        return by_member, population.predict(showcase_past, z)[0].cpu().numpy()
+
+    last_checkpoint = time.monotonic()
+    while epoch < config.epochs:
+        started = time.monotonic()
+        by_group = groups.each(train_epoch)
+        epoch += 1
+        by_member = [metrics for group, _ in by_group for metrics in group]
         reports.append(EpochReport.summarise(epoch, by_member, time.monotonic() - started))
-        if resume_from and (last or time.monotonic() - last_checkpoint > CHECKPOINT_INTERVAL_S):
-            content = {"run": run, "reports": [asdict(past) for past in reports], "population": population.state()}
+        stopping = stop()
+        due = epoch == config.epochs or stopping or time.monotonic() - last_checkpoint > CHECKPOINT_INTERVAL_S
+        if resume_from and due:
+            content = {"run": run, "reports": [asdict(past) for past in reports], "population": groups.state()}
             write_checkpoint(resume_from, epoch, content)
             last_checkpoint = time.monotonic()
         # After the checkpoint: a run that is stopped while it reports can be resumed from here.
-        report(replace(reports[-1], motions=motions))
-    return population
+        report(replace(reports[-1], motions=by_group[0][1]))
+        if stopping:
+            break
+    return groups
 
 
 def showcase(data: MotionData) -> tuple[np.ndarray, np.ndarray]:
@@ -178,14 +196,14 @@ def _with_prefix(prefix: str, by_member: list[dict[str, float]]) -> list[dict[st
     return [{f"{prefix}/{name}": value for name, value in metrics.items()} for metrics in by_member]
 
 
-def _resume(population: Population, folder: Path, run: dict[str, Any]) -> list[EpochReport]:
+def _resume(groups: Groups, folder: Path, run: dict[str, Any]) -> list[EpochReport]:
     """Load the newest whole checkpoint of this very run, and return the reports up to it."""
     content = read_newest_checkpoint(folder)
     if content is None:
         return []
     if others := [name for name, value in run.items() if content["run"].get(name) != value]:
         raise BadInput(f"{folder}: the checkpoint there is of another run ({', '.join(others)}); name an empty folder")
-    population.load_state(content["population"])
+    groups.load_state(content["population"])
     return [EpochReport(**report) for report in content["reports"]]
 
 

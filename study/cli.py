@@ -34,6 +34,9 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", help="Folder of .skeleton recordings to use instead of the file's data.", metavar="DIR"),
 ]
+Address = Annotated[
+    str | None, typer.Option(help="Join this Ray cluster instead of starting a local one.", metavar="ADDRESS")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 STUDIES = Path("studies")
 PIPE_COLUMNS = 140
@@ -45,9 +48,7 @@ def launch(
     data: Data = None,
     overrides: Set = None,
     studies: Studies = STUDIES,
-    address: Annotated[
-        str | None, typer.Option(help="Join this Ray cluster instead of starting a local one.", metavar="ADDRESS")
-    ] = None,
+    address: Address = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -69,11 +70,77 @@ def launch(
 
 
 @app.command()
-def status(name: Name, studies: Studies = STUDIES, as_json: Json = False, debug: Debug = False) -> None:
+def resume(
+    name: Name,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run failed trials again, but for those that diverged.")
+    ] = False,
+    add_trials: Annotated[int, typer.Option(help="So many more trials of every arm.", min=0, metavar="N")] = 0,
+    more_seeds: Annotated[int, typer.Option(help="So many more seeds of every winner.", min=0, metavar="N")] = 0,
+    studies: Studies = STUDIES,
+    address: Address = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Go on with a study, with more to do if asked. It needs no study file."""
+    from study.commands import resume as verb
+
+    _run(
+        debug,
+        lambda: verb.run(
+            name,
+            retry_failed=retry_failed,
+            add_trials=add_trials,
+            more_seeds=more_seeds,
+            studies=studies,
+            address=address,
+            as_json=as_json,
+            console=_console(as_json),
+        ),
+    )
+
+
+@app.command()
+def stop(
+    name: Name,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait for checkpoints.")] = False,
+    studies: Studies = STUDIES,
+    debug: Debug = False,
+) -> None:
+    """Stop a study that another terminal runs; its running trials write a checkpoint first."""
+    from study.commands import stop as verb
+
+    _run(debug, lambda: verb.run(name, now=now, studies=studies, console=_console()))
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(help="Name of a study. Default: all.", metavar="[NAME]")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing it while it runs.")] = False,
+    studies: Studies = STUDIES,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
     """Show how far a study is."""
     from study.commands import status as verb
 
-    _run(debug, lambda: verb.run(name, studies=studies, as_json=as_json, console=_console(as_json)))
+    _run(debug, lambda: verb.run(name, studies=studies, as_json=as_json, watch=watch, console=_console(as_json)))
+
+
+@app.command()
+def logs(
+    name: Name,
+    trial: Annotated[
+        str | None, typer.Argument(help="ARM/TRIAL, e.g. gt/t03. Default: the driver's log.", metavar="[TRIAL]")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing while it runs.")] = False,
+    studies: Studies = STUDIES,
+    debug: Debug = False,
+) -> None:
+    """Print what the driver, or the processes of one trial, have to say."""
+    from study.commands import logs as verb
+
+    _run(debug, lambda: verb.run(name, trial, follow=follow, studies=studies))
 
 
 @app.command()
@@ -98,6 +165,14 @@ def reproduce(
     from study.commands import reproduce as verb
 
     _run(debug, lambda: verb.run(name, trial, studies=studies, console=_console()))
+
+
+@app.command()
+def publish(name: Name, studies: Studies = STUDIES, debug: Debug = False) -> None:
+    """Send MLflow what it misses of a study."""
+    from study.commands import publish as verb
+
+    _run(debug, lambda: verb.run(name, studies=studies, console=_console()))
 
 
 @app.command()

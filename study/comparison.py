@@ -120,7 +120,10 @@ class Comparison:
 
 def compare(record: Record) -> Comparison:
     """Summarise a study in whatever state it is."""
-    arms = {arm: _summarise(record, arm) for arm in record.study_file.arms}
+    confirmations = {arm: record.confirmations(arm) for arm in record.study_file.arms}
+    # Arms are compared seed by seed: each has a place for every seed that any has been confirmed on.
+    seeds = sorted({seed for trials in confirmations.values() for trial in trials for seed in trial.request.seeds})
+    arms = {arm: _summarise(record, arm, trials, seeds) for arm, trials in confirmations.items()}
     members = {
         name: {metric: interval.members for metric, interval in arm.metrics.items()}
         for name, arm in arms.items()
@@ -132,29 +135,36 @@ def compare(record: Record) -> Comparison:
     )
 
 
-def _summarise(record: Record, arm: str) -> ArmSummary:
-    winner, confirmation = record.winner(arm), record.confirmation(arm)
-    shown = confirmation or winner
-    last = _last(shown)
-    members = last["members"] if last else {}
-    metrics = {name: mean_interval(values) for name, values in members.items() if name.startswith(("test/", "val/"))}
+def _summarise(record: Record, arm: str, confirmations: list[Trial], seeds: list[int]) -> ArmSummary:
+    winner = record.winner(arm)
+    shown = confirmations or ([winner] if winner else [])
+    by_seed = {
+        seed: {name: values[member] for name, values in last["members"].items()}
+        for trial in shown
+        if (last := _last(trial))
+        for member, seed in enumerate(trial.request.seeds)
+    }
+    seeds = seeds if confirmations else sorted(by_seed)
+    names = [name for name in next(iter(by_seed.values()), {}) if name.startswith(("test/", "val/"))]
+    metrics = {name: mean_interval([by_seed.get(seed, {}).get(name, math.nan) for seed in seeds]) for name in names}
+    n_diverged = sum(_last(trial).get("diverged", 0) for trial in shown)
     objective = record.study_file.objective.metric
     return ArmSummary(
         losses=record.study_file.arms[arm],
-        phase="confirm" if confirmation else "search",
+        phase="confirm" if confirmations else "search",
         winner=winner.request.trial if winner else None,
         parameters=winner.request.parameters if winner else {},
         picked=winner.outcome.objective if winner and winner.outcome else None,
-        confirmed=_last(confirmation)["mean"].get(objective) if confirmation else None,
-        n_members=len(shown.request.seeds) - last["diverged"] if shown and last else 0,
-        n_diverged=last["diverged"] if last else 0,
+        confirmed=metrics[objective].mean if confirmations and objective in metrics else None,
+        n_members=len(by_seed) - n_diverged,
+        n_diverged=n_diverged,
         metrics=metrics,
         seconds=sum(epoch["seconds"] for trial in record.trials(arm) for epoch in trial.epochs()),
     )
 
 
-def _last(trial: Trial | None) -> dict[str, Any]:
-    epochs = trial.epochs() if trial else []
+def _last(trial: Trial) -> dict[str, Any]:
+    epochs = trial.epochs()
     return epochs[-1] if epochs else {}
 
 

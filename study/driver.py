@@ -1,6 +1,7 @@
 """Carrying a study out: Ray, the two phases, MLflow and the record, brought together."""
 
-import time
+import errno
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -9,79 +10,67 @@ from rich.console import Console
 from hpgan_core.trainable import baselines_on_test, showcase
 from hpgan_core.windows import MotionData
 from study import execution
-from study.errors import Interrupted
+from study.budget import Pace
+from study.errors import Interrupted, StoppedAtOnce, StudyError
 from study.estimate import estimate
+from study.log import write_log
 from study.phases import ConfirmPhase, Listener, SearchPhase
 from study.progress import ProgressDisplay
 from study.provenance import environment
-from study.record import Record, References
+from study.record import Outcome, Record, References, Trial
+from study.standing import Standing, duration
+from study.stopping import Stopping
 from study.study_file import StudyFile
 from study.tracking import Publisher, Tracker
+from study.warm_start import Lesson, write_lessons
+
+# A folder that cannot be written; anything else is a mistake of ours.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
-@dataclass(frozen=True)
 class Driver:
     """One process that carries a study out.
 
-    Attributes:
+    Args:
         record: the study's folder; it may not exist yet.
         study_file: what to do.
         data: on what.
         console: where to tell.
     """
 
-    record: Record
-    study_file: StudyFile
-    data: MotionData
-    console: Console
+    def __init__(self, record: Record, study_file: StudyFile, data: MotionData, console: Console) -> None:
+        self.record, self.study_file, self.data, self.console = record, study_file, data, console
+        self.resources = execution.Resources(
+            study_file.resources.cpus_per_trial,
+            study_file.resources.gpus_per_trial,
+            study_file.resources.max_concurrent,
+        )
+        self.stopping = Stopping(record.paths, self._tell)
 
-    def run(self, source: str, address: str | None) -> str | None:
-        """Search, confirm and publish, or go on with it; returns why arms ended without a result, if any did.
+    def run(self, prepare: Callable[[Record], None], address: str | None) -> None:
+        """Search, confirm and publish, or go on with it, and write into the record how it ended.
 
         Args:
-            source: text of the study file, for the record of a new study.
+            prepare: makes or amends the record, once this process alone writes it.
             address: the Ray cluster to join; None starts a local one.
 
         Raises:
-            StudyError: Ray or MLflow cannot be reached, or another process runs this study.
-            Interrupted: Ctrl-C or SIGTERM; what has been done is recorded.
+            StudyError: Ray cannot be reached, another process runs this study, or the folder cannot be written.
+            Interrupted: Ctrl-C, SIGTERM or `study stop`; what has been done is recorded.
         """
-        resources = execution.Resources(
-            self.study_file.resources.cpus_per_trial,
-            self.study_file.resources.gpus_per_trial,
-            self.study_file.resources.max_concurrent,
-        )
         try:
-            return self._run(source, address, resources)
+            with self.stopping.listening():
+                self._run(prepare, address)
         except KeyboardInterrupt:
-            raise Interrupted(self.record.paths.name) from None
-
-    def _run(self, source: str, address: str | None, resources: execution.Resources) -> str | None:
-        with ExitStack() as stack:
-            stack.enter_context(execution.terminate_like_interrupt())
-            with self.console.status("Starting Ray and MLflow ..."):
-                stack.enter_context(execution.cluster(address))
-                tracker = Tracker(self.record, self.study_file)
-                slots = execution.slots(resources)
-                cost = estimate(self.study_file, self.data, slots)
-            self.console.print(
-                f"Time     about {duration(cost.total_s)} with {slots} trials at a time, less what is pruned"
-            )
-            stack.enter_context(self.record.driving())
-            if not self.record.exists:
-                self._create(source)
-            publisher = self._publisher(tracker)
-            stack.callback(publisher.close)
-            self._search(resources, publisher)
-            if self.study_file.confirm is not None:
-                self._confirm(resources, publisher)
-            missing = self._arms_without_result()
-            self.record.conclude("failed" if missing else "finished", missing)
-        return missing
+            raise self._interruption() from None
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            raise self._failure(f"cannot write to {self.record.paths.folder}: {error.strerror}") from error
 
     def publish(self) -> None:
         """Send MLflow what it misses of a study that has ended."""
-        self._publisher(Tracker(self.record, self.study_file)).close()
+        self._publisher().close()
 
     def set_aside(self) -> str:
         """Make room for another study of this name: rename the experiment and the folder; returns the new name."""
@@ -91,34 +80,64 @@ class Driver:
                 tracker.rename(self.record.free_name())
             return self.record.set_aside()
 
-    def _publisher(self, tracker: Tracker) -> Publisher:
-        return Publisher(tracker, lambda text: self.console.print(text, style="yellow"))
+    def _run(self, prepare: Callable[[Record], None], address: str | None) -> None:
+        with ExitStack() as stack:
+            with self.console.status("Starting Ray ..."):
+                stack.enter_context(execution.cluster(address))
+                # Ray has taken the signals for itself.
+                stack.enter_context(self.stopping.listening())
+                slots = execution.slots(self.resources)
+                # Of a study that has begun the record knows better.
+                cost = None if self.record.exists else estimate(self.study_file, self.data, slots)
+            if cost is not None:
+                text = f"about {duration(cost.total_s)} with {slots} trials at a time, less what is pruned"
+                self.console.print(f"Time     {text}")
+            holding = stack.enter_context(
+                self.record.driving(self.stopping.look, self.stopping.lose, lambda text: self.console.print(text))
+            )
+            self.stopping.clear()
+            self.record.reopen()
+            prepare(self.record)
+            self._tell_log(f"driven by {holding.lease}, {slots} trials at a time")
+            publisher = self._publisher()
+            stack.callback(publisher.close)
+            try:
+                self._conclude(self._phases(publisher, Pace(holding.driven_s, slots)))
+            except StudyError as error:
+                raise self._failure(str(error)) from error
 
-    def _create(self, source: str) -> None:
-        past, truth = showcase(self.data)
-        self.record.write_references(References(past, truth, self.data.skeleton.name, self.data.frame_rate_hz))
-        self.record.create(self.study_file, source, self.data.digest, environment())
+    def _phases(self, publisher: Listener, pace: Pace) -> tuple[str, str | None]:
+        """Both phases; how the study ends, and why."""
+        stopping, listeners = self.stopping.is_requested, [publisher, _Journal(self._tell_log)]
+        search = SearchPhase(self.record, listeners, stopping=stopping, pace=pace, tell=self._tell)
+        self._execute(search, pace)
+        if search.too_many_failed:
+            return "too_many_failed", search.too_many_failed
+        if search.budget_spent:
+            self._tell(f"The search ends here. {search.budget_spent}.")
+        if self.study_file.confirm is not None:
+            self._execute(ConfirmPhase(self.record, listeners, stopping=stopping), pace)
+            # Every arm has the same: it is no parameter.
+            final_windows = {trial.request.settings["final_windows"] for trial in self.record.trials(phase="confirm")}
+            if final_windows:
+                self.record.write_baselines(baselines_on_test(self.data, max(final_windows)))
+        if missing := self._arms_without_result():
+            return "failed", missing
+        spent = search.budget_spent or self._trials_cut()
+        return ("budget_spent", spent) if spent else ("finished", None)
 
-    def _search(self, resources: execution.Resources, publisher: Listener) -> None:
-        wall_time_s = self.study_file.budget.wall_time_s
-        deadline = None if wall_time_s is None else time.monotonic() + wall_time_s
-        with ProgressDisplay(self.console, self.record, "search") as display:
-            phase = SearchPhase(self.record, [display, publisher], deadline)
-            self._execute(phase, resources)
-        if phase.out_of_time:
-            self.console.print(f"The search ended after {wall_time_s:g} s, the budget of `budget.wall_time_s`.")
+    def _execute(self, phase: SearchPhase | ConfirmPhase, pace: Pace) -> None:
+        standing = Standing(self.record, pace)
+        with ProgressDisplay(self.console, standing) as display, self.stopping.draining():
+            phase.listeners.insert(0, display)
+            execution.run(phase, self.data, self.resources, self.record.paths.ray)
+        if self.stopping.requested:
+            raise KeyboardInterrupt
 
-    def _confirm(self, resources: execution.Resources, publisher: Listener) -> None:
-        with ProgressDisplay(self.console, self.record, "confirm") as display:
-            self._execute(ConfirmPhase(self.record, [display, publisher]), resources)
-        # Every arm has the same: it is no parameter.
-        final_windows = {trial.request.settings["final_windows"] for trial in self.record.trials(phase="confirm")}
-        if final_windows:
-            self.record.write_baselines(baselines_on_test(self.data, max(final_windows)))
-
-    def _execute(self, phase: execution.Foreman, resources: execution.Resources) -> None:
-        if not execution.run(phase, self.data, resources, self.record.paths.ray):
-            raise Interrupted(self.record.paths.name)
+    def _conclude(self, ending: tuple[str, str | None]) -> None:
+        state, reason = ending
+        self.record.conclude(state, reason)
+        self._tell_log(f"concluded: {state}" + (f", {reason}" if reason else ""))
 
     def _arms_without_result(self) -> str | None:
         result = self.record.confirmation if self.study_file.confirm is not None else self.record.winner
@@ -129,9 +148,73 @@ class Driver:
         causes = sorted({outcome.cause for outcome in outcomes if outcome and outcome.cause})
         return f"no result for {', '.join(missing)}: {'; '.join(causes) or 'every trial was stopped early'}"
 
+    def _trials_cut(self) -> str | None:
+        """Says so when ``budget.trials`` leaves an arm fewer trials than the search was to have."""
+        wanted, planned = self.study_file.search.trials_per_arm, self.study_file.trials_per_arm()
+        if wanted is None or planned >= wanted:
+            return None
+        return f"budget.trials is {self.study_file.budget.trials}: {planned} trials an arm instead of {wanted}"
 
-def duration(seconds: float) -> str:
-    """For people: ``45 s``, ``12 min``, ``2.5 h``."""
-    if seconds >= 5400:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    def _interruption(self) -> StudyError:
+        name = self.record.paths.name
+        if self.stopping.lost:
+            return StudyError(f"study {name!r} has been taken over by {self.record.holder() or 'another process'}")
+        kind = StoppedAtOnce if self.stopping.at_once else Interrupted
+        self._tell_log("stopped at once" if self.stopping.at_once else "stopped")
+        return kind(name, self._how_to_go_on())
+
+    def _failure(self, text: str) -> StudyError:
+        self._tell_log(text)
+        return StudyError(f"{text}. Put that right, then go on with:\n  {self._how_to_go_on()}")
+
+    def _how_to_go_on(self) -> str:
+        return self.record.command("resume") if self.record.exists else "the same `study launch`"
+
+    def _publisher(self) -> Publisher:
+        return Publisher(Tracker(self.record, self.study_file), self._tell)
+
+    def _tell(self, text: str) -> None:
+        self.console.print(text, style="yellow", soft_wrap=True)
+        self._tell_log(text)
+
+    def _tell_log(self, text: str) -> None:
+        if self.record.exists:
+            write_log(self.record.paths.log, text)
+
+
+@dataclass(frozen=True)
+class _Journal:
+    """A listener that writes the driver's log."""
+
+    write: Callable[[str], None]
+
+    def trial_started(self, trial: Trial, place: str) -> None:
+        self.write(f"{trial.key} is started on {place}")
+
+    def epoch_reported(self, trial: Trial, epoch: dict[str, object]) -> None:
+        """The trial's own log has it."""
+
+    def trial_ended(self, trial: Trial, outcome: Outcome) -> None:
+        cause = f": {outcome.cause}" if outcome.cause else ""
+        self.write(f"{trial.key} is {outcome.state} after epoch {outcome.epochs}{cause}")
+
+
+def create(record: Record, study_file: StudyFile, source: str, data: MotionData, lessons: list[Lesson]) -> None:
+    """Lock the plan of a new study.
+
+    Args:
+        record: its folder.
+        study_file: what to do.
+        source: the text of that file.
+        data: on what.
+        lessons: of an earlier study.
+
+    Raises:
+        StudyError: another launch was faster.
+    """
+    if record.exists:
+        raise StudyError(f"{record.paths.folder} has just been made by another launch; launch again to go on with it")
+    past, truth = showcase(data)
+    record.write_references(References(past, truth, data.skeleton.name, data.frame_rate_hz))
+    write_lessons(record.paths, lessons)
+    record.create(study_file, source, data.digest, environment())

@@ -1,5 +1,6 @@
 """What a person is told when something goes wrong, and the exit code that goes with it."""
 
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -32,22 +33,51 @@ class BadStudyInput(StudyError):
         return "\n".join(self.problems)
 
 
+class DamagedRecord(StudyError):
+    """A file of a study folder is not what was written there.
+
+    Args:
+        path: the file.
+        what: what is wrong with it.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path} is damaged: {what}; restore it from a copy of the study folder")
+
+
 class NotReproduced(StudyError):
     """A trial that was run again did not give the recorded numbers."""
 
     exit_code = 3
 
 
+class TooManyFailed(StudyError):
+    """More trials failed than ``budget.failed_fraction`` allows; the study has been stopped."""
+
+    exit_code = 4
+
+
+class BudgetSpent(StudyError):
+    """A budget was spent before the search had its trials; what there is has been confirmed."""
+
+    exit_code = 5
+
+
 class Interrupted(StudyError):
-    """A study was stopped by Ctrl-C or SIGTERM and can be gone on with.
+    """A study was stopped and can be gone on with; its running trials have written their checkpoints.
 
     Args:
         study: its name.
+        resume: the command that goes on with it.
     """
 
     exit_code = 75
 
-    def __init__(self, study: str) -> None:
-        super().__init__(
-            f"study {study!r} was interrupted; everything up to here is kept, and the same command goes on with it"
-        )
+    def __init__(self, study: str, resume: str) -> None:
+        super().__init__(f"study {study!r} was interrupted; everything up to here is kept. Go on with:\n  {resume}")
+
+
+class StoppedAtOnce(Interrupted):
+    """A study was stopped without waiting for checkpoints; it goes on from the ones that there are."""
+
+    exit_code = 130

@@ -19,8 +19,17 @@ class TrialPaths:
         return self.folder / "epochs.jsonl"
 
     @property
+    def attempts(self) -> Path:
+        return self.folder / "attempts.jsonl"
+
+    @property
     def outcome(self) -> Path:
         return self.folder / "outcome.json"
+
+    @property
+    def log(self) -> Path:
+        """What the training processes of this trial have to say."""
+        return self.folder / "log.txt"
 
     @property
     def motions(self) -> Path:
@@ -56,12 +65,33 @@ class StudyPaths:
         return self.folder / "study.yaml"
 
     @property
+    def warm_start(self) -> Path:
+        """What the search has learned from an earlier study."""
+        return self.folder / "warm_start.json"
+
+    @property
+    def amendments(self) -> Path:
+        """What has been changed or added since the plan was locked."""
+        return self.folder / "amendments.jsonl"
+
+    @property
     def lock(self) -> Path:
         return self.folder / "driver.lock"
 
     @property
-    def holder(self) -> Path:
-        return self.folder / "driver.json"
+    def lease(self) -> Path:
+        """Folder of the leases; the one of the greatest number says who writes here."""
+        return self.folder / "lease"
+
+    @property
+    def stop(self) -> Path:
+        """Is there while the study is to stop; its training processes look for it."""
+        return self.folder / "stop.json"
+
+    @property
+    def log(self) -> Path:
+        """What the drivers of this study have to say."""
+        return self.folder / "driver.log"
 
     @property
     def optuna(self) -> Path:

@@ -4,21 +4,27 @@ Each fact goes to the record first and to Optuna second, so that a driver that d
 next one.
 """
 
+import logging
 import shutil
-import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from hpgan_core.config import TrainingConfig
 from hpgan_core.trainable import EpochReport
+from study.agenda import confirm_request, is_superseded, planned_trials, waiting_retries
+from study.budget import Pace, Spending
 from study.job import Job
-from study.record import CONFIRM, Outcome, Record, Request, State, Trial
+from study.record import Attempt, Failure, Outcome, Record, Request, State, Trial
 from study.search import ArmSearch, open_storage
 from study.space import active_parameters, configuration
+from study.warm_start import read_lessons
 
-# Seeds of the confirm phase; the search phase counts from 0. Fresh, and the same in every arm.
-FIRST_CONFIRM_SEED = 1_000_000
+LOGGER = logging.getLogger(__name__)
+Ending = tuple[State, Failure | None]
+# In tests, and wherever nobody measures.
+UNHURRIED = Pace(driven_s=lambda: 0.0, slots=1)
 
 
 class Listener(Protocol):
@@ -37,33 +43,35 @@ class _Running:
 
     trial: Trial
     last_epoch: int
-    objective: float | None
+    attempt: Attempt | None = None
 
 
 class _Phase:
-    """What both phases share: the trials in training and their way into the record."""
+    """What both phases share: the trials in training and their way into the record.
 
-    def __init__(self, record: Record, listeners: list[Listener]) -> None:
-        self.record, self.listeners, self.study_file = record, listeners, record.study_file
+    Args:
+        record: the study, which this process drives.
+        listeners: who is told.
+        stopping: whether the study is to stop; what is in training then is left to be gone on with.
+    """
+
+    def __init__(
+        self, record: Record, listeners: list[Listener], *, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.record, self.listeners, self.study_file = record, list(listeners), record.study_file
+        self.stopping = stopping
         self.running: dict[str, _Running] = {}
-
-    def enter(self, request: Request) -> Trial:
-        """Enter a trial in the record; what an earlier driver has recorded of it is judged again, and may end it."""
-        trial = self.record.start(request)
-        for epoch in trial.epochs():
-            self.conclude(trial, epoch)
-        return trial
 
     def job(self, trial: Trial) -> Job:
         """Make a trial a job; an interrupted one goes on from its checkpoint."""
-        request, recorded, resources = trial.request, trial.epochs(), self.study_file.resources
-        last_epoch, objective = (recorded[-1]["epoch"], self.objective(recorded[-1])) if recorded else (0, None)
-        self.running[request.key] = _Running(trial, last_epoch, objective)
+        request, resources = trial.request, self.study_file.resources
+        self.running[request.key] = _Running(trial, trial.last_epoch())
         return Job(
             key=request.key,
             settings=request.settings,
             seeds=tuple(request.seeds),
             folder=str(trial.paths.folder.resolve()),
+            stop_file=str(self.record.paths.stop.resolve()),
             test=request.phase == "confirm",
             threads=resources.cpus_per_trial,
             gpu=resources.gpus_per_trial > 0,
@@ -75,17 +83,29 @@ class _Phase:
         return value
 
     def on_start(self, key: str, place: str) -> None:
+        running = self.running[key]
+        running.attempt = running.trial.begin_attempt(place)
         for listener in self.listeners:
-            listener.trial_started(self.running[key].trial, place)
+            listener.trial_started(running.trial, place)
+
+    def on_process(self, key: str, place: str, process: int) -> None:
+        running = self.running[key]
+        if running.attempt is not None:
+            running.attempt = running.trial.write_attempt(replace(running.attempt, place=place, process=process))
+
+    def on_retry(self, key: str, failure: Failure) -> None:
+        running = self.running[key]
+        if running.attempt is not None:
+            running.trial.end_attempt(running.attempt, failure.kind, failure.cause)
 
     def on_epoch(self, key: str, report: EpochReport) -> bool:
         running = self.running[key]
         if report.epoch > running.last_epoch:
             # A resumed process tells again what is known.
-            epoch = asdict(replace(report, motions=None)) | {"time": time.time()}
+            epoch = asdict(replace(report, motions=None)) | {"time": self.record.now()}
             del epoch["motions"]
             running.trial.append_epoch(epoch)
-            running.last_epoch, running.objective = report.epoch, self.objective(epoch)
+            running.last_epoch = report.epoch
             self.conclude(running.trial, epoch)
             for listener in self.listeners:
                 listener.epoch_reported(running.trial, epoch)
@@ -94,55 +114,99 @@ class _Phase:
     def conclude(self, trial: Trial, epoch: dict[str, Any]) -> None:
         """Write the trial's outcome where this epoch is its last."""
         if ending := self.judge(trial.request, epoch):
-            state, cause = ending
-            trial.close(state, None if state == "failed" else self.objective(epoch), cause)
+            state, failure = ending
+            if failure is None:
+                trial.close(state, self.objective(epoch))
+            else:
+                trial.close(state, None, failure.cause, failure.kind)
 
-    def judge(self, request: Request, epoch: dict[str, Any]) -> tuple[State, str | None] | None:
+    def judge(self, request: Request, epoch: dict[str, Any]) -> Ending | None:
         """How the trial ends with this epoch, and why if it fails; None when it goes on."""
         if not epoch["mean"]:
-            return "failed", f"every member diverged by epoch {epoch['epoch']}"
+            return "failed", Failure("diverged", f"every member diverged by epoch {epoch['epoch']}")
         return ("complete", None) if epoch["epoch"] == request.settings["epochs"] else None
 
-    def on_end(self, key: str, error: str | None) -> None:
+    def on_end(self, key: str, failure: Failure | None) -> None:
         running = self.running.pop(key)
-        stopped = f"stopped after epoch {running.last_epoch} of {running.trial.request.settings['epochs']}"
+        trial, undecided = running.trial, running.trial.outcome is None
+        left_open = undecided and self.stopping()
+        if running.attempt is not None:
+            kind = failure.kind if failure else "stopped" if left_open else None
+            trial.end_attempt(running.attempt, kind, failure.cause if failure else None)
+        if left_open:
+            return
+        if undecided and failure is None:
+            epochs = trial.request.settings["epochs"]
+            failure = Failure("bug", f"the training ended by itself after epoch {running.last_epoch} of {epochs}")
         # An outcome that an epoch has decided stands.
-        outcome = running.trial.close("failed", running.objective, error or stopped)
-        self.tell(running.trial, outcome)
+        outcome = trial.close("failed", None, failure.cause, failure.kind) if undecided and failure else trial.outcome
+        assert outcome is not None
+        self.tell(trial, outcome)
         for listener in self.listeners:
-            listener.trial_ended(running.trial, outcome)
+            listener.trial_ended(trial, outcome)
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Pass an outcome on."""
 
 
 class SearchPhase(_Phase):
-    """Equal numbers of trials for every arm, in turn."""
+    """Equal numbers of trials for every arm, in turn.
 
-    def __init__(self, record: Record, listeners: list[Listener], deadline: float | None = None) -> None:
-        super().__init__(record, listeners)
-        self.deadline, self.out_of_time = deadline, False
-        self.trials_per_arm = self.study_file.trials_per_arm()
-        storage = open_storage(record.paths.optuna)
+    Attributes:
+        too_many_failed: why the study is to end here; None while it may go on.
+        budget_spent: which budget does not allow another round of trials; None while all do.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        listeners: list[Listener],
+        *,
+        stopping: Callable[[], bool] = lambda: False,
+        pace: Pace = UNHURRIED,
+        tell: Callable[[str], None] = LOGGER.warning,
+    ) -> None:
+        super().__init__(record, listeners, stopping=stopping)
+        self.too_many_failed: str | None = None
+        self.budget_spent: str | None = None
+        tables = open_storage(record.paths.optuna, self.study_file.storage.url, record.plan["id"], tell)
+        lessons = read_lessons(record.paths)
         self.arms = {
-            arm: ArmSearch(storage, self.study_file, arm, active_parameters(self.study_file, arm), position)
+            arm: ArmSearch(
+                tables,
+                self.study_file,
+                arm,
+                active_parameters(self.study_file, arm),
+                position,
+                [(lesson.values, lesson.results) for lesson in lessons if lesson.arm == arm],
+            )
             for position, arm in enumerate(self.study_file.arms)
         }
-        self.asked = {arm: search.asked() for arm, search in self.arms.items()}
+        self.planned = {arm: planned_trials(record, arm) for arm in self.arms}
         self.interrupted = deque(trial for arm in self.arms for trial in self._reconcile(arm))
+        self.retries = {arm: deque(waiting_retries(record, arm)) for arm in self.arms}
+        # A trial that repeats another is no part of a round.
+        repeats = Counter(trial.request.arm for trial in record.trials(phase="search") if trial.request.retry_of)
+        self.repeats = {arm: repeats[arm] + len(self.retries[arm]) for arm in self.arms}
+        self.spending = Spending(record, pace)
+        self.listeners.append(self.spending)
 
     def _reconcile(self, arm: str) -> list[Trial]:
         """Bring Optuna up to the record; the trials that have no outcome are to be gone on with.
 
         Everything is told again in the order in which it happened, since pruners compare with what was there.
         """
-        for number, values in self.arms[arm].open_trials().items():
+        search = self.arms[arm]
+        for trial in self.record.trials(arm, "search"):
+            search.adopt(trial.request.number, trial.request.parameters)
+        for number, values in search.open_trials().items():
             self.record.start(self.request(arm, number, values))
         trials = self.record.trials(arm, "search")
         open_trials = [trial for trial in trials if trial.outcome is None]
         epochs = [(epoch["time"], trial, epoch) for trial in trials for epoch in trial.epochs()]
         endings = [(outcome.ended_at, trial, None) for trial in trials if (outcome := trial.outcome)]
-        for _, trial, epoch in sorted([*epochs, *endings], key=lambda event: event[0]):
+        for time, trial, epoch in sorted([*epochs, *endings], key=lambda event: event[0]):
+            self.record.now(after=time)
             if epoch is not None:
                 self.conclude(trial, epoch)
             elif outcome := trial.outcome:
@@ -152,73 +216,93 @@ class SearchPhase(_Phase):
                 self.tell(trial, outcome)
         return [trial for trial in open_trials if trial.outcome is None]
 
-    def request(self, arm: str, number: int, values: dict[str, Any]) -> Request:
+    def request(self, arm: str, number: int, values: Mapping[str, Any], retried: Trial | None = None) -> Request:
         search = self.study_file.search
         return Request(
             arm=arm,
             trial=f"t{number:02d}",
             phase="search",
             number=number,
-            parameters=values,
+            parameters=dict(values),
             settings=TrainingConfig.from_mapping(
                 configuration(self.study_file, arm, values, search.epochs)
             ).to_mapping(),
             seeds=list(range(search.members)),
-            started_at=time.time(),
+            started_at=self.record.now(),
+            retry_of=retried.request.trial if retried else None,
         )
 
     def next_job(self) -> Job | None:
+        if self.stopping():
+            return None
         if self.interrupted:
             return self.job(self.interrupted.popleft())
-        arm = min(self.asked, key=lambda name: self.asked[name])
-        if self.asked[arm] >= self.trials_per_arm:
+        self.too_many_failed = self.spending.too_many_failed()
+        arm = self._next_arm()
+        if arm is None or self.too_many_failed:
             return None
         # A round that has begun is finished: arms are compared on equal budgets.
-        begun = self.asked[arm] < max(self.asked.values())
-        if self.deadline is not None and time.monotonic() > self.deadline and not begun:
-            self.out_of_time = True
-            return None
-        number, values = self.arms[arm].ask()
-        self.asked[arm] += 1
-        return self.job(self.enter(self.request(arm, number, values)))
+        begun = self._round(arm) < max(map(self._round, self.arms))
+        if not begun and not self.retries[arm]:
+            self.budget_spent = self.spending.too_dear()
+            if self.budget_spent:
+                return None
+        search = self.arms[arm]
+        if self.retries[arm]:
+            retried = self.retries[arm].popleft()
+            request = self.request(arm, search.asked(), retried.request.parameters, retried)
+            trial = self.record.start(request)
+            search.adopt(request.number, request.parameters)
+        else:
+            trial = self.record.start(self.request(arm, *search.ask()))
+        return self.job(trial)
 
-    def judge(self, request: Request, epoch: dict[str, Any]) -> tuple[State, str | None] | None:
+    def _next_arm(self) -> str | None:
+        """The arm that has had the fewest rounds and is not through."""
+        waiting = [arm for arm, search in self.arms.items() if search.asked() < self.planned[arm]]
+        return min(waiting, key=self._round, default=None)
+
+    def _round(self, arm: str) -> int:
+        return self.arms[arm].asked() - self.repeats[arm]
+
+    def judge(self, request: Request, epoch: dict[str, Any]) -> Ending | None:
         if epoch["diverged"]:
-            return "failed", f"{epoch['diverged']} of {len(request.seeds)} members diverged at epoch {epoch['epoch']}"
-        objective = epoch["mean"][self.study_file.objective.metric]
-        prune = self.arms[request.arm].report(request.number, epoch["epoch"], objective)
+            text = f"{epoch['diverged']} of {len(request.seeds)} members diverged at epoch {epoch['epoch']}"
+            return "failed", Failure("diverged", text)
+        metric = self.study_file.objective.metric
+        prune = self.arms[request.arm].report(
+            request.number, epoch["epoch"], epoch["mean"][metric], epoch["members"][metric]
+        )
         return super().judge(request, epoch) or (("pruned", None) if prune else None)
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         # Weights of search trials are many and beaten; configuration and seeds give them back.
         shutil.rmtree(trial.paths.checkpoints, ignore_errors=True)
-        request = trial.request
-        self.arms[request.arm].tell(request.number, outcome.state, outcome.objective, outcome.cause)
+        request, goals = trial.request, self.study_file.goals()
+        results: list[float] | None = None
+        if outcome.state == "complete":
+            mean = trial.epochs()[-1]["mean"]
+            results = [mean[goal.metric] for goal in goals]
+        self.arms[request.arm].tell(request.number, outcome.state, results, outcome.cause)
 
 
 class ConfirmPhase(_Phase):
     """Each arm's winner once more, on fresh seeds, in full length, with the test split."""
 
-    def __init__(self, record: Record, listeners: list[Listener]) -> None:
-        super().__init__(record, listeners)
-        self.waiting = deque(self.request(winner) for arm in self.study_file.arms if (winner := record.winner(arm)))
-
-    def request(self, winner: Trial) -> Request:
-        confirm = self.study_file.confirm
-        assert confirm is not None
-        of_winner = winner.request
-        return replace(
-            of_winner,
-            trial=CONFIRM,
-            phase="confirm",
-            settings=of_winner.settings | {"epochs": self.study_file.confirm_epochs()},
-            seeds=list(range(FIRST_CONFIRM_SEED, FIRST_CONFIRM_SEED + confirm.members)),
-            started_at=time.time(),
-        )
+    def __init__(
+        self, record: Record, listeners: list[Listener], *, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        super().__init__(record, listeners, stopping=stopping)
+        begun = [trial for trial in record.trials(phase="confirm") if trial.outcome is None]
+        for trial in begun:
+            if is_superseded(record, trial):
+                trial.close("pruned", None, "another trial has become the winner of this arm")
+            elif epochs := trial.epochs():
+                self.conclude(trial, epochs[-1])
+        lacking = [request for arm in self.study_file.arms if (request := confirm_request(record, arm))]
+        self.waiting = deque([*(trial.request for trial in begun if trial.outcome is None), *lacking])
 
     def next_job(self) -> Job | None:
-        while self.waiting:
-            trial = self.enter(self.waiting.popleft())
-            if trial.outcome is None:
-                return self.job(trial)
-        return None
+        if self.stopping() or not self.waiting:
+            return None
+        return self.job(self.record.start(self.waiting.popleft()))

@@ -1,79 +1,40 @@
-"""The record of a study: its folder, the only truth, written by one process at a time.
-
-A trial is what its folder holds: the request says what to train, ``epochs.jsonl`` one line an epoch, the outcome how
-it ended. A trial without an outcome is running or was interrupted.
-"""
+"""The record of a study: its folder, the only truth, written by one process at a time."""
 
 import io
 import itertools
-import json
-import os
-import socket
+import math
+import shlex
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from hpgan_core.durable import write_durably
-from study.errors import BadStudyInput, StudyError
-from study.paths import StudyPaths, TrialPaths
+from study.amendments import OPERATIONS, Amendments, append_amendment, read_amendments
+from study.errors import BadStudyInput
+from study.json_files import read_json, write_json
+from study.lease import Holding, Lease, hold, holder, read_lease
+from study.paths import StudyPaths
 from study.study_file import StudyFile
+from study.trial_record import Attempt, Failure, FailureKind, Outcome, Phase, Request, State, Trial
 
-State = Literal["complete", "pruned", "failed"]
-Phase = Literal["search", "confirm"]
+__all__ = [
+    "CONFIRM", "Attempt", "Conclusion", "Failure", "FailureKind", "Outcome", "Phase", "Record", "References", "Request",
+    "State", "Trial",
+]  # fmt: skip
+
 CONFIRM = "confirm"
 
 
 @dataclass(frozen=True)
-class Request:
-    """What one trial trains.
-
-    Attributes:
-        arm: the combination of losses.
-        trial: unique within the arm: ``t00``, ``t01``, ... in search, ``confirm`` for the arm's winner on fresh seeds.
-        phase: which phase it belongs to.
-        number: the trial's number in Optuna; in the confirm phase that of the winner.
-        parameters: the sampled values.
-        settings: the whole configuration, for ``TrainingConfig.from_mapping``.
-        seeds: one member each.
-        started_at: seconds since 1970.
-    """
-
-    arm: str
-    trial: str
-    phase: Phase
-    number: int
-    parameters: dict[str, Any]
-    settings: dict[str, Any]
-    seeds: list[int]
-    started_at: float
-
-    @property
-    def key(self) -> str:
-        return f"{self.arm}/{self.trial}"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a trial ended: its state, why if it failed, its last epoch and the objective there."""
-
-    state: State
-    epochs: int
-    objective: float | None
-    cause: str | None
-    ended_at: float
-
-
-@dataclass(frozen=True)
 class Conclusion:
-    """How a whole study ended: ``finished``, or ``failed`` and why."""
+    """How a whole study ended: ``finished``, ``budget_spent``, ``too_many_failed`` or ``failed``, and why."""
 
     state: str
     reason: str | None
@@ -90,74 +51,13 @@ class References:
     frame_rate_hz: float
 
 
-class Trial:
-    """A trial as its folder tells it."""
-
-    def __init__(self, paths: TrialPaths) -> None:
-        self.paths = paths
-
-    @cached_property
-    def request(self) -> Request:
-        return Request(**json.loads(self.paths.request.read_text()))
-
-    @property
-    def key(self) -> str:
-        return self.request.key
-
-    @property
-    def outcome(self) -> Outcome | None:
-        return Outcome(**json.loads(self.paths.outcome.read_text())) if self.paths.outcome.exists() else None
-
-    @property
-    def state(self) -> str:
-        outcome = self.outcome
-        return outcome.state if outcome else "running"
-
-    def epochs(self) -> list[dict[str, Any]]:
-        """Every recorded epoch; a last line that a crash cut short is left out."""
-        if not self.paths.epochs.exists():
-            return []
-        lines = self.paths.epochs.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1]]
-
-    def last_epoch(self) -> int:
-        epochs = self.epochs()
-        return int(epochs[-1]["epoch"]) if epochs else 0
-
-    def append_epoch(self, report: dict[str, Any]) -> None:
-        """Add one epoch, after cutting off what a crash may have left of another."""
-        path = self.paths.epochs
-        with path.open("a+b") as file:
-            size = file.tell()
-            if size:
-                file.seek(size - 1)
-                if file.read(1) != b"\n":
-                    file.seek(0)
-                    file.truncate(file.read().rfind(b"\n") + 1)
-            file.write((json.dumps(report) + "\n").encode())
-            file.flush()
-
-    def close(self, state: State, objective: float | None, cause: str | None = None) -> Outcome:
-        """Write the outcome; the first one stands."""
-        if (earlier := self.outcome) is not None:
-            return earlier
-        outcome = Outcome(state, self.last_epoch(), objective, cause, time.time())
-        _write_json(self.paths.outcome, asdict(outcome))
-        return outcome
-
-    def motions(self) -> np.ndarray | None:
-        """Predictions for the windows that every picture shows, metres, ``(windows, futures, T, J, 3)``."""
-        if not self.paths.motions.exists():
-            return None
-        with np.load(self.paths.motions, allow_pickle=False) as file:
-            return np.asarray(file["predicted"])
-
-
 class Record:
     """A study folder."""
 
     def __init__(self, paths: StudyPaths) -> None:
         self.paths = paths
+        self._trials: dict[tuple[str, str], Trial] = {}
+        self._latest = 0.0
 
     @classmethod
     def open(cls, studies: Path, name: str) -> "Record":
@@ -181,6 +81,11 @@ class Record:
     def exists(self) -> bool:
         return self.paths.plan.exists()
 
+    def command(self, verb: str) -> str:
+        """What a person types to do something with this study."""
+        studies = "" if self.paths.studies == Path("studies") else f" --studies {shlex.quote(str(self.paths.studies))}"
+        return f"study {verb} {self.paths.name}{studies}"
+
     def create(self, study_file: StudyFile, source: str, data_digest: str, environment: dict[str, Any]) -> None:
         """Lock the plan: from now on this folder is that study."""
         self.paths.trials.mkdir(parents=True, exist_ok=True)
@@ -192,26 +97,61 @@ class Record:
             "environment": environment,
             "created_at": time.time(),
         }
-        _write_json(self.paths.plan, plan)
+        write_json(self.paths.plan, plan)
 
     @cached_property
     def plan(self) -> dict[str, Any]:
-        plan: dict[str, Any] = json.loads(self.paths.plan.read_text())
-        return plan
+        """What is locked: the study file, the digest of the data, and the environment of the first launch.
+
+        Raises:
+            DamagedRecord: the file is not what was written there.
+        """
+        return read_json(self.paths.plan, dict)
+
+    @property
+    def amendments(self) -> Amendments:
+        """What has been changed or added since."""
+        return self._amended[0]
+
+    @property
+    def study_file(self) -> StudyFile:
+        """The locked study file, with the operations that it is run with now."""
+        return self._amended[1]
 
     @cached_property
-    def study_file(self) -> StudyFile:
-        return StudyFile.from_canonical(self.plan["file"])
+    def _amended(self) -> tuple[Amendments, StudyFile]:
+        amendments = read_amendments(self.paths)
+        return amendments, StudyFile.from_canonical(self.plan["file"] | amendments.operations)
+
+    def amend(self, kind: str, **content: Any) -> None:
+        """Record a change; see ``study.amendments``."""
+        append_amendment(self.paths, kind, **content)
+        self.__dict__.pop("_amended", None)
+
+    def amend_operations(self, study_file: StudyFile) -> None:
+        """Take over those sections of ``study_file`` that may change."""
+        now, wanted = self.study_file.canonical(), study_file.canonical()
+        for section in OPERATIONS:
+            if now.get(section) != wanted.get(section):
+                self.amend(section, section=wanted[section])
+
+    def now(self, after: float = 0.0) -> float:
+        """Seconds since 1970, later than ``after`` and whatever this has returned before.
+
+        What has happened is told again in the order of time, so that must not go back when a clock does.
+        """
+        self._latest = max(time.time(), math.nextafter(max(self._latest, after), math.inf))
+        return self._latest
 
     def trial(self, arm: str, trial: str) -> Trial:
-        return Trial(self.paths.trial(arm, trial))
+        return self._trials.setdefault((arm, trial), Trial(self.paths.trial(arm, trial), self.now))
 
     def start(self, request: Request) -> Trial:
         """Make the folder of a new trial, or return the one that an interrupted driver has left."""
         trial = self.trial(request.arm, request.trial)
         if not trial.paths.request.exists():
             trial.paths.folder.mkdir(parents=True, exist_ok=True)
-            _write_json(trial.paths.request, asdict(request))
+            write_json(trial.paths.request, asdict(request))
         return trial
 
     def trials(self, arm: str | None = None, phase: Phase | None = None) -> list[Trial]:
@@ -225,14 +165,34 @@ class Record:
             chosen, key=lambda trial: (arms.index(trial.request.arm), len(trial.request.trial), trial.request.trial)
         )
 
+    def find(self, key: str) -> Trial:
+        """The trial ``ARM/TRIAL``.
+
+        Raises:
+            BadStudyInput: there is none; says which there are.
+        """
+        trials = {trial.key: trial for trial in self.trials()}
+        if key not in trials:
+            known = ", ".join(trials) or "none yet"
+            raise BadStudyInput(f"study {self.paths.name!r} has no trial {key!r}; there are: {known}")
+        return trials[key]
+
     def winner(self, arm: str) -> Trial | None:
         """The arm's complete search trial with the best objective; the first of equals."""
         return self._best_of(self.trials(arm, "search"))
 
+    def confirmations(self, arm: str) -> list[Trial]:
+        """The complete trials of the arm's present winner on fresh seeds, each on seeds of its own."""
+        winner = self.winner(arm)
+        return [
+            trial
+            for trial in self.trials(arm, "confirm")
+            if winner and trial.request.number == winner.request.number and trial.state == "complete"
+        ]
+
     def confirmation(self, arm: str) -> Trial | None:
-        """The arm's winner on fresh seeds, once that is complete."""
-        trial = self.trial(arm, CONFIRM)
-        return trial if trial.state == "complete" else None
+        """The first of the ``confirmations``."""
+        return next(iter(self.confirmations(arm)), None)
 
     def best(self) -> Trial | None:
         """The complete search trial with the best objective of all arms; the first of equals."""
@@ -259,19 +219,23 @@ class Record:
             return References(file["past"], file["truth"], str(file["skeleton"]), float(file["frame_rate_hz"]))
 
     def write_baselines(self, baselines: dict[str, dict[str, float]]) -> None:
-        _write_json(self.paths.baselines, baselines)
+        write_json(self.paths.baselines, baselines)
 
     def baselines(self) -> dict[str, dict[str, float]]:
         """Every metric of the baselines on the test split; empty before that is opened."""
-        return json.loads(self.paths.baselines.read_text()) if self.paths.baselines.exists() else {}
+        return read_json(self.paths.baselines, dict) if self.paths.baselines.exists() else {}
 
     def conclude(self, state: str, reason: str | None) -> None:
         """Write how the study as a whole ended."""
-        _write_json(self.paths.conclusion, asdict(Conclusion(state, reason, time.time())))
+        write_json(self.paths.conclusion, asdict(Conclusion(state, reason, time.time())))
 
     def conclusion(self) -> Conclusion | None:
         """How the study ended; None before it has."""
-        return Conclusion(**json.loads(self.paths.conclusion.read_text())) if self.paths.conclusion.exists() else None
+        return read_json(self.paths.conclusion, Conclusion) if self.paths.conclusion.exists() else None
+
+    def reopen(self) -> None:
+        """There may be more to do."""
+        self.paths.conclusion.unlink(missing_ok=True)
 
     def set_aside(self) -> str:
         """Rename this study's folder to its ``free_name``; returns that."""
@@ -285,44 +249,35 @@ class Record:
         return next(name for number in itertools.count(1) if (name := f"{self.paths.name}.{number}") not in taken)
 
     def state(self) -> str:
-        """``running``, ``finished``, ``failed``, or ``interrupted`` when nobody works on an unfinished study."""
+        """``running``, how it was concluded, or ``interrupted`` when nobody works on an unfinished study."""
         if self.holder() is not None:
             return "running"
         conclusion = self.conclusion()
         return conclusion.state if conclusion else "interrupted"
 
-    def holder(self) -> str | None:
+    def holder(self) -> Lease | None:
         """Who runs this study now, if anybody does."""
-        lock = FileLock(self.paths.lock)
-        try:
-            with lock.acquire(timeout=0):
-                return None
-        except Timeout:
-            holder = json.loads(self.paths.holder.read_text()) if self.paths.holder.exists() else {}
-            return f"process {holder.get('process', '?')} on {holder.get('host', '?')}"
+        return holder(self.paths)
+
+    def driven_s(self) -> float:
+        """How long this study has been driven, over all launches; a running one is some seconds ahead."""
+        lease = read_lease(self.paths)
+        return lease.driven_s if lease else 0.0
 
     @contextmanager
-    def driving(self) -> Iterator[None]:
-        """Be the one process that writes this record.
+    def driving(
+        self,
+        on_heartbeat: Callable[[], None] = lambda: None,
+        on_loss: Callable[[], None] = lambda: None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> Iterator[Holding]:
+        """Be the one process that writes this record; see ``study.lease.hold``.
 
         Raises:
             StudyError: another process is.
         """
         self.paths.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.paths.lock)
-        try:
-            # Not at once: whoever asks for the state of a study holds the lock for a moment.
-            lock.acquire(timeout=1)
-        except Timeout:
-            raise StudyError(
-                f"study {self.paths.name!r} is being run by {self.holder()}; wait for it, or stop it first"
-            ) from None
-        try:
-            _write_json(self.paths.holder, {"process": os.getpid(), "host": socket.gethostname(), "since": time.time()})
-            yield
-        finally:
-            lock.release()
-
-
-def _write_json(path: Path, content: Any) -> None:
-    write_durably(path, (json.dumps(content, indent=2) + "\n").encode())
+        with hold(self.paths, on_heartbeat, on_loss, tell) as holding:
+            # Another process may have amended the study until now.
+            self.__dict__.pop("_amended", None)
+            yield holding

@@ -94,18 +94,36 @@ class Data(Section):
 class Sampler(Section):
     """How configurations are chosen."""
 
-    name: Literal["tpe", "random", "qmc"] = Field(
-        default="tpe", description="tpe learns from finished trials; random does not; qmc covers the space evenly."
+    name: Literal["tpe", "random", "qmc", "gp", "cmaes", "grid"] = Field(
+        default="tpe",
+        description="tpe, gp (a Gaussian process: few, dear trials) and cmaes (numbers only) learn from finished "
+        "trials; random does not; qmc covers the space evenly, with the same points in every arm; grid tries every "
+        "combination.",
     )
     seed: Seed = Field(
         default=0, description="Same seed, same configurations, as far as the sampler depends on nothing else."
     )
+
+    @property
+    def learns(self) -> bool:
+        """Whether the results of trials guide it."""
+        return self.name in ("tpe", "gp", "cmaes")
 
 
 class SuccessiveHalving(Section):
     """Stop all but the best of each rung."""
 
     name: Literal["successive_halving"] = Field(description="Keep the best share of the trials at each rung.")
+    grace_epochs: Epochs = Field(default=5, description="Epochs that every trial may run.")
+    reduction_factor: int = Field(default=3, ge=2, le=100, description="One of so many trials passes a rung.")
+
+
+class Hyperband(Section):
+    """Successive halving with several first rungs: some trials may start slowly."""
+
+    name: Literal["hyperband"] = Field(
+        description="Successive halving in brackets, whose first rungs are later and later."
+    )
     grace_epochs: Epochs = Field(default=5, description="Epochs that every trial may run.")
     reduction_factor: int = Field(default=3, ge=2, le=100, description="One of so many trials passes a rung.")
 
@@ -117,13 +135,34 @@ class Median(Section):
     grace_epochs: Epochs = Field(default=5, description="Epochs that every trial may run.")
 
 
+class Wilcoxon(Section):
+    """Stop what is worse than the best trial, seed by seed at the same epoch, by a signed-rank test.
+
+    Epochs of one trial depend on each other, its members do not: the pairs of the test are the members, which have the
+    same seeds in every trial.
+    """
+
+    name: Literal["wilcoxon"] = Field(
+        description="Stop trials whose members are worse than those of the best trial at the same epoch."
+    )
+    grace_epochs: Epochs = Field(default=5, description="Epochs that every trial may run.")
+    p_threshold: float = Field(
+        default=0.1, gt=0, lt=0.5, description="One-sided p below which a trial stops, at each epoch anew."
+    )
+
+    @property
+    def least_members(self) -> int:
+        """Pairs with which p can fall below the threshold: all of them worse has p = 1 / 2^pairs."""
+        return math.floor(-math.log2(self.p_threshold)) + 1
+
+
 class NoPruning(Section):
     """Let every trial finish."""
 
     name: Literal["none"] = Field(description="Every trial runs to its end.")
 
 
-Pruner = Annotated[SuccessiveHalving | Median | NoPruning, Field(discriminator="name")]
+Pruner = Annotated[SuccessiveHalving | Hyperband | Median | Wilcoxon | NoPruning, Field(discriminator="name")]
 
 
 class Search(Section):
@@ -132,7 +171,8 @@ class Search(Section):
     trials_per_arm: int | None = Field(
         default=None,
         ge=1,
-        description=f"Configurations of each arm. Default: its part of budget.trials, or {DEFAULT_TRIALS_PER_ARM}.",
+        description="Configurations of each arm. Default: its part of budget.trials, the whole grid of the sampler "
+        f"grid, or {DEFAULT_TRIALS_PER_ARM}.",
     )
     members: Members = Field(
         default=2, description="Seeds that train together as one trial; a trial is judged by their mean."
@@ -141,6 +181,14 @@ class Search(Section):
     sampler: Sampler = Field(default=Sampler(), description="How configurations are chosen.")
     pruner: Pruner = Field(
         default=SuccessiveHalving(name="successive_halving"), description="How bad trials end early."
+    )
+    enqueue: tuple[dict[str, Value], ...] = Field(
+        default=(),
+        strict=False,
+        description="Points that every arm with all their parameters runs after the defaults, before the sampler's.",
+    )
+    warm_start: Name | None = Field(
+        default=None, description="An earlier study, from whose complete trials the sampler learns; they do not count."
     )
 
 
@@ -185,13 +233,21 @@ class Claim(Section):
 
 
 class Budget(Section):
-    """Where the search ends, whatever else the file says."""
+    """Where a study ends, whatever else the file says. The search ends early enough for the winners to be confirmed."""
 
     trials: int | None = Field(
         default=None, ge=1, description="Trials of all arms together; each arm has an equal part."
     )
     wall_time_s: float | None = Field(
-        default=None, gt=0, description="Seconds after which no new round of trials starts."
+        default=None, gt=0, description="Seconds of the whole study, over all launches. A round of trials is finished."
+    )
+    device_hours: float | None = Field(
+        default=None,
+        gt=0,
+        description="Hours of training times the GPUs of a trial, or its CPU cores where it has no GPU.",
+    )
+    failed_fraction: float | None = Field(
+        default=None, ge=0, lt=1, description="Share of the planned trials; when more have failed, the study stops."
     )
 
 
@@ -205,6 +261,30 @@ class Resources(Section):
     def problems(self) -> Iterator[Finding]:
         if self.gpus_per_trial > 1 and not self.gpus_per_trial.is_integer():
             yield ("gpus_per_trial",), f"must be whole above 1, found {self.gpus_per_trial}"
+
+
+class Storage(Section):
+    """Where Optuna keeps its tables, for its dashboard; the record needs them for nothing."""
+
+    url: str | None = Field(
+        default=None,
+        description="PostgreSQL, as postgresql+psycopg://USER@HOST/DATABASE, the password in PGPASSWORD or ~/.pgpass. "
+        "Default: SQLite in the study's folder.",
+    )
+
+    def problems(self) -> Iterator[Finding]:
+        if self.url is None:
+            return
+        if not re.match(r"postgresql\+psycopg://[^/]", self.url):
+            yield ("url",), f"must be postgresql+psycopg://USER@HOST/DATABASE, found {_without_password(self.url)!r}"
+        elif _without_password(self.url) != self.url:
+            yield ("url",), "must hold no password, which would end up in the record: use PGPASSWORD or ~/.pgpass"
+
+
+def _without_password(url: str) -> str:
+    """``url`` with every password that its user or query part holds masked."""
+    url = re.sub(r"(//[^/@:]*):[^/]*@", r"\1:...@", url)
+    return re.sub(r"(?i)([?&](?:ssl)?password=)[^&]*", r"\1...", url)
 
 
 class Tracking(Section):

@@ -1,12 +1,15 @@
 """What is searched: parameters, which of them an arm has, and the configuration that their values make."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field
 
 from hpgan_core.config import CHOICES, LOSS_NAMES, RANGES, SETTINGS, convert_setting, unknown_name
+from study.constraints import Constraint, parse_constraint
 from study.sections import Finding, Section, Value
 from study.yaml_source import KeyPath
 
@@ -54,6 +57,11 @@ class _Range(_Parameter, Generic[Number]):
         default=False, description="Sample the logarithm, for a value whose order of magnitude is unknown."
     )
 
+    @property
+    def rule(self) -> str:
+        """What a value must be, for people."""
+        return f"from {self.min} to {self.max}" + (f" in steps of {self.step}" if self.step is not None else "")
+
     def contains(self, value: Value) -> bool:
         """Whether a sampler may choose ``value``."""
         if isinstance(value, (bool, str)) or not self.min <= value <= self.max:
@@ -76,8 +84,7 @@ class _Range(_Parameter, Generic[Number]):
         elif not self.contains(self.max):
             yield ("max",), f"must be min ({self.min}) plus a multiple of step ({self.step}), found {self.max}"
         elif not self.contains(self.default):
-            steps = f" in steps of {self.step}" if self.step is not None else ""
-            yield ("default",), f"must be from {self.min} to {self.max}{steps}, found {self.default}"
+            yield ("default",), f"must be {self.rule}, found {self.default}"
 
 
 class IntParameter(_Range[int]):
@@ -88,11 +95,39 @@ class IntParameter(_Range[int]):
     def contains(self, value: Value) -> bool:
         return isinstance(value, int) and super().contains(value)
 
+    def at(self, share: float) -> int:
+        """The value below which ``share`` of the range lies, from 0 to 1, the latter excluded."""
+        if self.log:
+            # Every whole number gets the stretch around it, as in Optuna.
+            low, high = math.log(self.min - 0.5), math.log(self.max + 0.5)
+            return min(max(round(math.exp(low + share * (high - low))), self.min), self.max)
+        return self.grid()[int(share * len(self.grid()))]
+
+    def grid(self) -> Sequence[int]:
+        """Every value, from the least to the greatest."""
+        return range(self.min, self.max + 1, self.step or 1)
+
 
 class FloatParameter(_Range[float]):
     """Real numbers."""
 
     type: Literal["float"] = Field(description="Real numbers from min to max.")
+
+    def at(self, share: float) -> float:
+        """The value below which ``share`` of the range lies, from 0 to 1, the latter excluded."""
+        if (grid := self.grid()) is not None:
+            return grid[int(share * len(grid))]
+        if self.log:
+            low, high = math.log(self.min), math.log(self.max)
+            return min(max(math.exp(low + share * (high - low)), self.min), self.max)
+        return min(self.min + share * (self.max - self.min), self.max)
+
+    def grid(self) -> Sequence[float] | None:
+        """Every value, from the least to the greatest; None without a step."""
+        if self.step is None:
+            return None
+        steps = round((self.max - self.min) / self.step)
+        return [min(self.min + step * self.step, self.max) for step in range(steps + 1)]
 
 
 class CategoricalParameter(_Parameter):
@@ -101,10 +136,26 @@ class CategoricalParameter(_Parameter):
     type: Literal["categorical"] = Field(description="One of the listed values.")
     default: Value = Field(description="Value in the first trial of each arm.")
     values: tuple[Value, ...] = Field(strict=False, min_length=1, description="What to choose from.")
+    ordered: bool = Field(
+        default=False, description="The list goes from less to more: neighbours are alike to a sampler that learns."
+    )
+
+    @property
+    def rule(self) -> str:
+        """What a value must be, for people."""
+        return f"one of {', '.join(map(repr, self.values))}"
 
     def contains(self, value: Value) -> bool:
         """Whether a sampler may choose ``value``; ``True`` is not 1."""
         return any(value == known and isinstance(value, bool) == isinstance(known, bool) for known in self.values)
+
+    def at(self, share: float) -> Value:
+        """The value at ``share`` of the list, from 0 to 1, the latter excluded."""
+        return self.values[int(share * len(self.values))]
+
+    def grid(self) -> Sequence[Value]:
+        """Every value, in the order of the list."""
+        return self.values
 
     def written_values(self) -> Iterator[tuple[KeyPath, Value]]:
         """Every value of the setting that the file names, and where."""
@@ -116,7 +167,7 @@ class CategoricalParameter(_Parameter):
             if value in self.values[:index]:
                 yield ("values", index), f"must be listed once, found {value!r} again"
         if not self.contains(self.default):
-            yield ("default",), f"must be one of {', '.join(map(repr, self.values))}, found {self.default!r}"
+            yield ("default",), f"must be {self.rule}, found {self.default!r}"
 
 
 Parameter = Annotated[IntParameter | FloatParameter | CategoricalParameter, Field(discriminator="type")]
@@ -177,6 +228,53 @@ def active_parameters(study_file: "StudyFile", arm: str) -> dict[str, Parameter]
 def default_values(study_file: "StudyFile", arm: str) -> dict[str, Value]:
     """What the first trial of ``arm`` runs."""
     return {name: parameter.default for name, parameter in active_parameters(study_file, arm).items()}
+
+
+def first_values(study_file: "StudyFile", arm: str) -> list[dict[str, Value]]:
+    """What ``arm`` runs before its sampler is asked: the defaults, then the enqueued points that fit it.
+
+    A point fits an arm that has all its parameters; those that it does not name have their default. Each runs once.
+    """
+    defaults = default_values(study_file, arm)
+    points = [defaults, *(defaults | point for point in study_file.search.enqueue if point.keys() <= defaults.keys())]
+    return [point for index, point in enumerate(points) if point not in points[:index]]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Parameters, and the constraints that are about some of them only."""
+
+    parameters: Mapping[str, Parameter]
+    constraints: tuple[Constraint, ...] = ()
+
+    @classmethod
+    def of(cls, study_file: "StudyFile", arm: str | None = None) -> "Space":
+        """The space of ``arm``, or of all the file's parameters together; a constraint needs all that it names."""
+        parameters = study_file.parameters if arm is None else active_parameters(study_file, arm)
+        constraints = (parse_constraint(text) for text in study_file.constraints)
+        return cls(parameters, tuple(c for c in constraints if parameters.keys() >= set(c.names)))
+
+    def broken(self, values: Mapping[str, Value]) -> list[str]:
+        """The constraints that ``values`` do not satisfy."""
+        return [constraint.text for constraint in self.constraints if not constraint.holds(values)]
+
+    def at(self, point: Iterable[float]) -> dict[str, Value]:
+        """The values at a point of the unit cube, one coordinate a parameter; constraints are not looked at."""
+        return {
+            name: parameter.at(share) for (name, parameter), share in zip(self.parameters.items(), point, strict=True)
+        }
+
+    def grid_size(self) -> int | None:
+        """Number of combinations of values before constraints; None where a range has no step."""
+        grids = [parameter.grid() for parameter in self.parameters.values()]
+        return None if None in grids else math.prod(len(grid) for grid in grids if grid is not None)
+
+    def grid(self) -> list[dict[str, Value]]:
+        """Every combination of values that the constraints allow; every range must have a step."""
+        grids = [parameter.grid() for parameter in self.parameters.values()]
+        combinations = product(*(grid for grid in grids if grid is not None))
+        points = (dict(zip(self.parameters, values, strict=True)) for values in combinations)
+        return [values for values in points if not self.broken(values)]
 
 
 def configuration(study_file: "StudyFile", arm: str, values: Mapping[str, Value], epochs: int) -> dict[str, Any]:

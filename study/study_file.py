@@ -1,8 +1,10 @@
 """The study file: what its sections must hold together, and the way from YAML to a checked ``StudyFile``."""
 
 import os
+import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import chain
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from hpgan_core.config import LOSS_NAMES, SETTINGS, unknown_name
 from hpgan_core.presets import PRESETS
+from study.constraints import Constraint, ConstraintText, parse_constraint
 from study.draft import Draft, dotted, explain
 from study.errors import BadStudyInput
 from study.sections import (
@@ -20,6 +23,7 @@ from study.sections import (
     Confirm,
     Data,
     Finding,
+    Hyperband,
     Median,
     Name,
     NoPruning,
@@ -30,16 +34,35 @@ from study.sections import (
     Search,
     Section,
     Split,
+    Storage,
     SuccessiveHalving,
     Tracking,
+    Value,
+    Wilcoxon,
     Words,
 )
-from study.space import Parameter, parameter_problems, required_loss, setting_problem, weighted_loss
+from study.space import (
+    Parameter,
+    Space,
+    active_parameters,
+    first_values,
+    parameter_problems,
+    required_loss,
+    setting_problem,
+    weighted_loss,
+)
+from study.yaml_source import KeyPath
 
 __all__ = [
-    "Budget", "Claim", "Confirm", "Data", "Median", "NoPruning", "Objective", "Pruner", "Resources", "Sampler",
-    "Search", "Split", "StudyFile", "SuccessiveHalving", "Tracking", "read_study_file",
+    "Budget", "Claim", "Confirm", "Data", "Hyperband", "Median", "NoPruning", "Objective", "Pruner", "Resources",
+    "Sampler", "Search", "Split", "Storage", "StudyFile", "SuccessiveHalving", "Tracking", "Wilcoxon",
+    "read_study_file",
 ]  # fmt: skip
+
+# The sampler `grid` tries every combination of values, so these must be few enough for it to come to an end.
+MAX_GRID = 10_000
+# Constraints must leave so many of so many random points, or the samplers that know nothing of them find none.
+ENOUGH_FEASIBLE, RANDOM_POINTS = 10, 10_000
 
 
 class StudyFile(Section):
@@ -58,23 +81,59 @@ class StudyFile(Section):
     reference: str | None = Field(default=None, description="The arm that the others are compared with.")
     training: dict[str, Any] = Field(default={}, description="Settings that are fixed for the whole study.")
     parameters: dict[str, Parameter] = Field(default={}, description="Settings that are searched.")
+    constraints: tuple[ConstraintText, ...] = Field(
+        default=(),
+        strict=False,
+        description="What must hold between parameters, as `hidden_size * critic_iterations <= 4096`, in the arms that "
+        "have all of them.",
+    )
     search: Search = Field(default=Search(), description="The first phase.")
     confirm: Confirm | None = Field(default=Confirm(), description="The second phase; null leaves it out.")
-    objective: Objective = Field(default=Objective(), description="What the search improves.")
+    objective: Objective = Field(
+        default=Objective(), description="What the search improves, and what picks an arm's winner."
+    )
+    objectives: tuple[Objective, ...] = Field(
+        default=(),
+        strict=False,
+        description="Two or more metrics to trade off: the search goes for their Pareto front, from which `objective` "
+        "picks the winner. No trial is stopped early then.",
+    )
     claims: tuple[Claim, ...] = Field(default=(), strict=False, description="What the study decides.")
     budget: Budget = Field(default=Budget(), description="Where the search ends.")
     resources: Resources = Field(default=Resources(), description="What one trial occupies.")
     tracking: Tracking = Field(default=Tracking(), description="Where MLflow is.")
+    storage: Storage = Field(default=Storage(), description="Where Optuna keeps its tables.")
+
+    def goals(self) -> tuple[Objective, ...]:
+        """What the sampler goes for: one objective, or those that are traded off."""
+        return self.objectives or (self.objective,)
+
+    def pruner(self) -> Pruner:
+        """How bad trials end early; with several objectives no trial is bad before its end."""
+        return NoPruning(name="none") if self.objectives else self.search.pruner
 
     def trials_per_arm(self) -> int:
         """Trials that each arm may run in the search."""
         share = None if self.budget.trials is None else self.budget.trials // len(self.arms)
         limits = [limit for limit in (self.search.trials_per_arm, share) if limit is not None]
-        return min(limits, default=DEFAULT_TRIALS_PER_ARM)
+        return min(limits, default=max(self.grid_sizes.values(), default=DEFAULT_TRIALS_PER_ARM))
+
+    @cached_property
+    def grid_sizes(self) -> dict[str, int]:
+        """For the sampler ``grid`` the number of combinations that each arm has, else nothing."""
+        if self.search.sampler.name != "grid":
+            return {}
+        spaces = {arm: Space.of(self, arm) for arm in self.arms}
+        sizes = {arm: size for arm, space in spaces.items() if (size := space.grid_size()) is not None}
+        return {arm: size if size > MAX_GRID else len(spaces[arm].grid()) for arm, size in sizes.items()}
+
+    def trials_of(self, arm: str) -> int:
+        """Trials that ``arm`` may run in the search: a grid is run through once."""
+        return min(self.trials_per_arm(), self.grid_sizes.get(arm, self.trials_per_arm()))
 
     def n_trials(self) -> int:
         """Trials of the whole search."""
-        return len(self.arms) * self.trials_per_arm()
+        return sum(map(self.trials_of, self.arms))
 
     def confirm_epochs(self) -> int:
         """Length of a confirm run; 0 where there is no confirm phase."""
@@ -184,6 +243,114 @@ def _check_effects(study_file: StudyFile) -> Iterator[Finding]:
             yield path, f"has no effect, since no arm has the loss {loss!r}: remove it"
 
 
+def _check_constraints(study_file: StudyFile) -> Iterator[Finding]:
+    findings = [
+        (("constraints", index), problem)
+        for index, text in enumerate(study_file.constraints)
+        if (problem := _constraint_problem(study_file, text))
+    ]
+    yield from findings
+    if study_file.constraints and not findings:
+        spaces = {arm: Space.of(study_file, arm) for arm in study_file.arms}
+        if study_file.search.sampler.name == "qmc":  # its points must be allowed in every arm
+            spaces["all arms together"] = Space.of(study_file)
+        if tight := [name for name, space in spaces.items() if not _leaves_room(space)]:
+            text = f"must be satisfied by {ENOUGH_FEASIBLE} or more of {RANDOM_POINTS} random points, found fewer in"
+            yield ("constraints",), f"{text} {', '.join(tight)}: narrow the parameters, or drop a constraint"
+
+
+def _leaves_room(space: Space) -> bool:
+    generator = random.Random(0)  # noqa: S311
+    points = (space.at(generator.random() for _ in space.parameters) for _ in range(RANDOM_POINTS))
+    return len(list(islice((point for point in points if not space.broken(point)), ENOUGH_FEASIBLE))) == ENOUGH_FEASIBLE
+
+
+def _constraint_problem(study_file: StudyFile, text: str) -> str | None:
+    constraint = parse_constraint(text)
+    defaults = {name: parameter.default for name, parameter in study_file.parameters.items()}
+    for name in constraint.names:
+        if name not in defaults:
+            return unknown_name("parameter", name, defaults)
+    if not any(set(constraint.names) <= active_parameters(study_file, arm).keys() for arm in study_file.arms):
+        return f"has no effect, since no arm has {' and '.join(constraint.names)}: remove it"
+    return None if constraint.holds(defaults) else f"must hold for the defaults, found {_shown(defaults, constraint)}"
+
+
+def _shown(values: Mapping[str, Value], constraint: Constraint) -> str:
+    """The values that ``constraint`` is about."""
+    return ", ".join(f"{name} = {values[name]}" for name in constraint.names)
+
+
+def _check_enqueued(study_file: StudyFile) -> Iterator[Finding]:
+    parameters = study_file.parameters
+    for index, point in enumerate(study_file.search.enqueue):
+        path = ("search", "enqueue", index)
+        findings: list[Finding] = []
+        for name, value in point.items():
+            if name not in parameters:
+                findings.append(((*path, name), unknown_name("parameter", name, parameters)))
+            elif not parameters[name].contains(value):
+                findings.append(((*path, name), f"must be {parameters[name].rule}, found {value!r}"))
+        yield from findings or ((path, text) for text in _point_problems(study_file, point))
+
+
+def _point_problems(study_file: StudyFile, point: Mapping[str, Value]) -> Iterator[str]:
+    whole = {**{name: parameter.default for name, parameter in study_file.parameters.items()}, **point}
+    spaces = [Space.of(study_file, arm) for arm in study_file.arms]
+    fitting = [space for space in spaces if point.keys() <= space.parameters.keys()]
+    if not fitting:
+        yield f"has no effect, since no arm has {' and '.join(point)}: remove it"
+    for text in dict.fromkeys(text for space in fitting for text in space.broken(whole)):
+        yield f"must satisfy `{text}`, found {_shown(whole, parse_constraint(text))}"
+
+
+def _check_first_trials(study_file: StudyFile) -> Iterator[Finding]:
+    first, trials = max(len(first_values(study_file, arm)) for arm in study_file.arms), study_file.trials_per_arm()
+    if first > max(trials, 1) and study_file.search.enqueue:
+        yield ("search", "enqueue"), f"must fit into the {trials} trials of an arm, found {first} with the defaults"
+
+
+def _check_sampler(study_file: StudyFile) -> Iterator[Finding]:
+    name, path = study_file.search.sampler.name, ("search", "sampler", "name")
+    if name == "gp" and study_file.constraints:
+        yield path, "must be another one than gp, which proposes the same point again when a constraint rules it out"
+    if name == "cmaes" and study_file.objectives:
+        yield path, "must be another one than cmaes, which has one objective: tpe, gp, random, qmc or grid"
+    if name == "grid":
+        for parameter in (steps := [n for n, p in study_file.parameters.items() if p.grid() is None]):
+            yield ("parameters", parameter, "step"), "is required, since the sampler grid tries every value"
+        if not steps and (size := max(study_file.grid_sizes.values())) > MAX_GRID:
+            yield path, f"must be another one than grid, or an arm has {MAX_GRID} combinations or less, found {size}"
+
+
+def _check_objectives(study_file: StudyFile) -> Iterator[Finding]:
+    metrics = [objective.metric for objective in study_file.objectives]
+    if len(metrics) == 1:
+        yield ("objectives",), "must be two or more; one alone is the `objective`"
+    for index, metric in enumerate(metrics):
+        if metric in metrics[:index]:
+            yield ("objectives", index, "metric"), f"must be named once, found {metric!r} again"
+    pruner = study_file.search.pruner
+    if metrics and "pruner" in study_file.search.model_fields_set and not isinstance(pruner, NoPruning):
+        text = "must be none, since with several objectives no trial is worse than another before its end"
+        yield ("search", "pruner", "name"), f"{text}, found {pruner.name}"
+
+
+def _check_warm_start(study_file: StudyFile) -> Iterator[Finding]:
+    search, path = study_file.search, ("search", "warm_start")
+    if search.warm_start == study_file.name:
+        yield path, "must name another study, found this one"
+    elif search.warm_start is not None and not search.sampler.learns:
+        yield path, f"has no effect, since the sampler {search.sampler.name} does not learn: remove it"
+
+
+def _check_wilcoxon(study_file: StudyFile) -> Iterator[Finding]:
+    search, pruner = study_file.search, study_file.search.pruner
+    if isinstance(pruner, Wilcoxon) and search.members < pruner.least_members:
+        text = f"must be {pruner.least_members} or more, or the pruner wilcoxon can never reach its p_threshold"
+        yield ("search", "members"), f"{text}, found {search.members}"
+
+
 def _check_budget(study_file: StudyFile) -> Iterator[Finding]:
     arms, trials = len(study_file.arms), study_file.budget.trials
     if trials is not None and trials < arms:
@@ -241,6 +408,13 @@ _CHECKS: tuple[tuple[Callable[[StudyFile], Iterator[Finding]], frozenset[str]], 
     (_check_arms, frozenset()),
     (_check_settings, frozenset()),
     (_check_effects, frozenset({"arms"})),
+    (_check_constraints, frozenset({"arms", "parameters", "constraints"})),
+    (_check_enqueued, frozenset({"arms", "parameters", "constraints"})),
+    (_check_first_trials, frozenset({"arms", "parameters", "constraints", "search", "budget"})),
+    (_check_sampler, frozenset({"arms", "parameters", "constraints", "search"})),
+    (_check_objectives, frozenset()),
+    (_check_warm_start, frozenset({"search"})),
+    (_check_wilcoxon, frozenset({"search"})),
     (_check_budget, frozenset({"arms"})),
     (_check_repeats, frozenset({"arms", "parameters", "search", "budget"})),
     (_check_reference, frozenset({"arms"})),
@@ -251,9 +425,11 @@ _CHECKS: tuple[tuple[Callable[[StudyFile], Iterator[Finding]], frozenset[str]], 
 def _metric_problems(study_file: StudyFile, metrics: Collection[str]) -> Iterator[Finding]:
     """Metrics that the study names and ``metrics`` does not have."""
     known = tuple(metrics)
-    name = study_file.objective.metric.removeprefix("val/")
-    if name not in known:
-        yield ("objective", "metric"), unknown_name("metric", name, known)
+    named: dict[KeyPath, str] = {("objective", "metric"): study_file.objective.metric}
+    named |= {("objectives", index, "metric"): o.metric for index, o in enumerate(study_file.objectives)}
+    for path, metric in named.items():
+        if (name := metric.removeprefix("val/")) not in known:
+            yield path, unknown_name("metric", name, known)
     for index, claim in enumerate(study_file.claims):
         for position, metric in enumerate(claim.metrics):
             if metric not in known:

@@ -1,21 +1,27 @@
 """``study launch``: search every arm, confirm the winners, say what came out."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from hpgan_core.metrics import METRICS
 from hpgan_core.windows import MotionData
+from study.amendments import OPERATIONS
 from study.commands.compare import show
-from study.errors import BadStudyInput, StudyError
+from study.errors import BadStudyInput, BudgetSpent, StudyError, TooManyFailed
+from study.lease import refusal
 from study.motion import load_motion
 from study.paths import StudyPaths
 from study.record import Record
 from study.study_file import StudyFile, read_study_file
+from study.warm_start import find_lessons
+
+if TYPE_CHECKING:
+    from study.driver import Driver
 
 
 def run(
@@ -32,42 +38,104 @@ def run(
 
     Raises:
         BadStudyInput, BadInput: the file or the data cannot be used; nothing has been written.
-        StudyError: Ray or MLflow cannot be reached, another process runs this study, or an arm ended without a result.
-        Interrupted: Ctrl-C or SIGTERM; the same command goes on.
+        StudyError: Ray cannot be reached, another process runs this study, or an arm ended without a result.
+        TooManyFailed, BudgetSpent: it ended before its search did.
+        Interrupted: Ctrl-C, SIGTERM or `study stop`; the message has the command that goes on.
     """
     study_file = read_study_file(file, overrides, data_root, METRICS)
     data = load_motion(study_file.data)
     record = Record(StudyPaths(studies, study_file.name))
+    if record.holder() is not None:
+        raise refusal(record.paths)
     same = record.exists and _is_same_study(record, study_file, data.digest)
     if record.exists and not same:
         _expect_finished_study_of_other_data(record, study_file)
+    lessons = [] if same else find_lessons(studies, study_file)
 
     # Ray and MLflow take seconds to import; a mistake in the file has been told by now.
-    from study.driver import Driver
+    from study.driver import Driver, create
 
-    driver, missing = Driver(record, study_file, data, console), None
-    # Ray prints to standard output, which with --json is for JSON alone.
-    with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        if same and record.state() == "finished":
-            console.print(f"Study {study_file.name!r} is finished; nothing is left to run.")
-            driver.publish()
-        else:
-            if record.exists and not same:
-                console.print(f"The finished study of other data is kept as {driver.set_aside()!r}.")
-                driver = Driver(Record(record.paths), study_file, data, console)
+    with output_for(as_json):
+        if same:
             console.print(_plan(study_file, data))
-            if same:
-                done = sum(trial.outcome is not None for trial in record.trials())
-                console.print(f"Going on with {record.paths.folder}, where {done} trials have ended.")
-            missing = driver.run(file.read_text(), address)
-    show(Record(record.paths), as_json, console)
-    console.print(f"\nCompare in MLflow: study ui {study_file.name}{_studies_option(studies)}", soft_wrap=True)
-    if missing:
-        raise StudyError(missing)
+            go_on(
+                Driver(record, study_file, data, console),
+                lambda record: record.amend_operations(study_file),
+                more_to_do=_may_go_further(record, study_file),
+                address=address,
+            )
+        else:
+            if record.exists:
+                name = Driver(record, study_file, data, console).set_aside()
+                console.print(f"The finished study of other data is kept as {name!r}.")
+                record = Record(record.paths)
+            console.print(_plan(study_file, data))
+            source = file.read_text()
+            Driver(record, study_file, data, console).run(
+                lambda record: create(record, study_file, source, data, lessons), address
+            )
+    finish(Record(record.paths), as_json, console)
+
+
+def output_for(as_json: bool) -> Any:
+    """Ray prints to standard output, which with --json is for JSON alone."""
+    return redirect_stdout(sys.stderr) if as_json else nullcontext()
+
+
+def go_on(driver: "Driver", amend: Callable[[Record], None], *, more_to_do: bool, address: str | None) -> None:
+    """Go on with a recorded study; one that has ended is only published, unless the amendment leaves more to do."""
+    record = driver.record
+    conclusion = record.conclusion()
+    if conclusion is not None and not more_to_do:
+        driver.console.print(f"Study {record.paths.name!r} is {_words(conclusion.state)}; nothing is left to run.")
+        if driver.study_file != record.study_file:
+            with record.driving():
+                amend(record)
+        driver.publish()
+        return
+    ended = sum(trial.outcome is not None for trial in record.trials())
+    driver.console.print(f"Going on with {record.paths.folder}, where {ended} trials have ended.")
+    driver.run(amend, address)
+
+
+def finish(record: Record, as_json: bool, console: Console) -> None:
+    """Show what came out, and end with the exit code of how it came out.
+
+    Raises:
+        TooManyFailed, BudgetSpent: the search has been cut short.
+        StudyError: an arm ended without a result.
+    """
+    show(record, as_json, console)
+    console.print(f"\nCompare in MLflow: {record.command('ui')}", soft_wrap=True)
+    conclusion = record.conclusion()
+    assert conclusion is not None
+    if conclusion.state == "finished":
+        return
+    again = f"run them again with `{record.command('resume')} --retry-failed`"
+    if conclusion.state == "too_many_failed":
+        raise TooManyFailed(f"{conclusion.reason}. See why with `{record.command('status')}`, then {again}")
+    if conclusion.state == "budget_spent":
+        raise BudgetSpent(f"the search was cut short: {conclusion.reason}. Launch with a greater budget to go on")
+    raise StudyError(f"{conclusion.reason}. Where trials failed, {again}")
+
+
+def _words(state: str) -> str:
+    return state if state == "finished" else f"over ({state.replace('_', ' ')})"
 
 
 def _is_same_study(record: Record, study_file: StudyFile, data_digest: str) -> bool:
-    return bool(record.plan["file"] == study_file.canonical() and record.plan["data_digest"] == data_digest)
+    """Whether everything that shapes results is as it was locked."""
+    return record.plan["data_digest"] == data_digest and _locked(record.study_file) == _locked(study_file)
+
+
+def _may_go_further(record: Record, study_file: StudyFile) -> bool:
+    """Whether a study that has ended might not have, with the operations of ``study_file``."""
+    conclusion = record.conclusion()
+    return conclusion is not None and conclusion.state != "finished" and record.study_file != study_file
+
+
+def _locked(study_file: StudyFile) -> dict[str, Any]:
+    return {name: section for name, section in study_file.canonical().items() if name not in OPERATIONS}
 
 
 def _expect_finished_study_of_other_data(record: Record, study_file: StudyFile) -> None:
@@ -76,7 +144,7 @@ def _expect_finished_study_of_other_data(record: Record, study_file: StudyFile) 
     Raises:
         BadStudyInput: more than the data has changed, or the study there is not finished.
     """
-    differences = _differences(record.plan["file"], study_file.canonical())
+    differences = _differences(_locked(record.study_file), _locked(study_file))
     if any(not line.startswith("data.") for line in differences) or record.state() != "finished":
         difference = "\n".join(differences) or "the recordings have changed"
         raise BadStudyInput(
@@ -114,7 +182,3 @@ def _plan(study_file: StudyFile, data: MotionData) -> str:
             f"Confirm  each arm's winner, {confirm.members} members on fresh seeds, {epochs} epochs, test split"
         )
     return "\n".join(lines)
-
-
-def _studies_option(studies: Path) -> str:
-    return "" if studies == Path("studies") else f" --studies {studies}"

@@ -49,8 +49,4 @@ def _find(record: Record, trial_name: str | None) -> Trial:
         if best is None:
             raise BadStudyInput(f"study {record.paths.name!r} has no complete trial yet; name one, as ARM/t00")
         return best
-    trials = {trial.key: trial for trial in record.trials()}
-    if trial_name not in trials:
-        known = ", ".join(trials) or "none yet"
-        raise BadStudyInput(f"study {record.paths.name!r} has no trial {trial_name!r}; there are: {known}")
-    return trials[trial_name]
+    return record.find(trial_name)

@@ -1,67 +1,93 @@
-"""``study status``: how far a study is."""
+"""``study status``: how far a study is, or all of them."""
 
 import json
-from collections import Counter
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from study.record import CONFIRM, Record
+from study.budget import Pace
+from study.errors import StudyError
+from study.record import Record
+from study.standing import Standing
+
+REFRESH_S = 2.0
 
 
-@dataclass(frozen=True)
-class ArmStatus:
-    """How many search trials of an arm are in which state, whether its winner is confirmed, and the best so far.
+def run(name: str | None, *, studies: Path, as_json: bool, watch: bool, console: Console) -> None:
+    """Print how far a study is; without a name, a line for each.
 
-    A trial without an outcome is running while somebody drives the study, and interrupted while nobody does.
+    Args:
+        name: of the study.
+        studies: folder of all studies.
+        as_json: print JSON, once.
+        watch: go on showing it until nobody runs it any more.
+        console: where to show it.
+
+    Raises:
+        BadStudyInput: no such study.
     """
-
-    complete: int
-    pruned: int
-    failed: int
-    running: int
-    interrupted: int
-    waiting: int
-    confirm: str
-    best: float | None
-    best_trial: str | None
-
-
-def run(name: str, *, studies: Path, as_json: bool, console: Console) -> None:
-    """Print how many trials of each arm are in which state."""
-    record = Record.open(studies, name)
-    state, holder = record.state(), record.holder()
-    arms = {arm: _status(record, arm, driven=holder is not None) for arm in record.study_file.arms}
     if as_json:
-        rows = {arm: asdict(status) for arm, status in arms.items()}
-        print(json.dumps({"study": name, "state": state, "holder": holder, "arms": rows}, indent=2))
+        print(json.dumps(_look(Record.open(studies, name))[0] if name else list(_each(studies)), indent=2))
         return
-    console.print(f"{name}: {state}" + (f", driven by {holder}" if holder else ""))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    counts = ("complete", "pruned", "failed", "running", "interrupted", "waiting", "confirm")
-    for heading in ("arm", *counts, f"best {record.study_file.objective.metric}", "trial"):
-        table.add_column(heading, justify="left" if heading == "arm" else "right")
-    for arm, status in arms.items():
-        best = "-" if status.best is None else f"{status.best:.4f}"
-        table.add_row(arm, *(str(getattr(status, name)) for name in counts), best, status.best_trial or "-")
-    console.print(table)
+    if name is None:
+        console.print(_table(list(_each(studies)), studies))
+        return
+    plain, view = _look(Record.open(studies, name))
+    if not watch:
+        console.print(view)
+        return
+    with Live(view, console=console, auto_refresh=False) as live:
+        while plain["holder"] is not None:
+            time.sleep(REFRESH_S)
+            # Another record each time: amendments may have come.
+            plain, view = _look(Record.open(studies, name))
+            live.update(view, refresh=True)
 
 
-def _status(record: Record, arm: str, driven: bool) -> ArmStatus:
-    trials = record.trials(arm, "search")
-    states = Counter(trial.state for trial in trials)
-    confirm, winner = record.trial(arm, CONFIRM), record.winner(arm)
-    return ArmStatus(
-        complete=states["complete"],
-        pruned=states["pruned"],
-        failed=states["failed"],
-        running=states["running"] if driven else 0,
-        interrupted=0 if driven else states["running"],
-        waiting=record.study_file.trials_per_arm() - len(trials),
-        confirm=confirm.state if confirm.paths.request.exists() else "waiting",
-        best=winner.outcome.objective if winner and winner.outcome else None,
-        best_trial=winner.request.trial if winner else None,
-    )
+def _look(record: Record) -> tuple[dict[str, Any], RenderableType]:
+    """A study as JSON and as it is shown."""
+    holder, conclusion = record.holder(), record.conclusion()
+    state = "running" if holder else conclusion.state if conclusion else "interrupted"
+    standing = Standing(record, Pace(record.driven_s, slots=1))
+    reason = conclusion.reason if conclusion and not holder else None
+    plain = {"study": record.paths.name, "state": state, "reason": reason, "holder": str(holder) if holder else None}
+    plain |= standing.to_json(driven=holder is not None)
+    heading = f"{record.paths.name}: {state.replace('_', ' ')}" + (f", driven by {holder}" if holder else "")
+    metric = record.study_file.objective
+    lines = [f"best     {metric.metric}, {metric.goal}"] + ([f"reason   {reason}"] if reason else [])
+    if state == "interrupted":
+        lines.append(f"go on    {record.command('resume')}")
+    return plain, Group(Text(heading), standing.view(holder is not None), *map(Text, lines))
+
+
+def _each(studies: Path) -> Iterator[dict[str, Any]]:
+    """Every study of a folder in short; one whose record cannot be read says so."""
+    for plan in sorted(studies.glob("*/plan.json")):
+        record = Record.open(studies, plan.parent.name)
+        try:
+            yield _look(record)[0]
+        except StudyError as error:
+            yield {"study": record.paths.name, "state": "damaged", "reason": str(error), "holder": None, "arms": {}}
+
+
+def _table(rows: list[dict[str, Any]], studies: Path) -> RenderableType:
+    if not rows:
+        return Text(f"{studies} holds no study yet; start one with `study launch FILE`")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    for heading in ("study", "state", "trials", "confirmed"):
+        table.add_column(heading, justify="left" if heading in ("study", "state") else "right")
+    for row in rows:
+        arms = row["arms"].values()
+        ended = sum(arm["complete"] + arm["pruned"] + arm["failed"] for arm in arms)
+        confirmed = sum(arm["confirm"] == "complete" for arm in arms)
+        planned = sum(arm["planned"] for arm in arms)
+        state = row["state"].replace("_", " ")
+        table.add_row(row["study"], state, f"{ended}/{planned}", f"{confirmed}/{len(arms)}")
+    return table

@@ -24,7 +24,7 @@ def run(name: str, *, studies: Path, port: int, console: Console) -> None:
         # Else its driver publishes.
         tracker.publish()
     path = tracker.compare_path()
-    if tracker.uri.startswith("http"):
+    if tracker.address.is_server:
         console.print(f"{tracker.uri.rstrip('/')}{path}", soft_wrap=True)
         return
     console.print(f"Arms side by side: http://127.0.0.1:{port}{path}", soft_wrap=True)
@@ -32,17 +32,8 @@ def run(name: str, *, studies: Path, port: int, console: Console) -> None:
     mlflow = shutil.which("mlflow", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if mlflow is None:
         raise StudyError("the command `mlflow` is not installed beside this Python; reinstall with `make install`")
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    arguments = [
-        "server",
-        "--backend-store-uri",
-        tracker.uri,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
+    # The address of a database may hold a password, which everybody could read on a command line.
+    settings = {"MLFLOW_BACKEND_STORE_URI": tracker.address.uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    arguments = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     console.file.flush()
-    os.execve(mlflow, [mlflow, *arguments], environment)  # noqa: S606 - no shell is what we want
+    os.execve(mlflow, [mlflow, *arguments], os.environ | settings)  # noqa: S606 - no shell is what we want

@@ -51,7 +51,7 @@ def run_study() -> RunStudy:
         command = [STUDY, *arguments]
         settings = environment() | variables
         return subprocess.run(
-            command, cwd=folder, env=settings, capture_output=True, text=True, check=False, timeout=200
+            command, cwd=folder, env=settings, capture_output=True, text=True, check=False, timeout=400
         )
 
     return run

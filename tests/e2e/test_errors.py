@@ -1,18 +1,21 @@
 """Whatever a person can do wrong: one message, the right exit code, nothing written."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hpgan_core.data.synthetic import write_synthetic
+from tests.ledgers import check_ledgers
 
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -134,14 +137,6 @@ def test_an_unreachable_ray_is_named_within_seconds(run_study: RunStudy, small_f
     assert f"cannot reach Ray at {address}" in refused(run, small_file.parent, exit_code=1)
 
 
-def test_an_unreachable_mlflow_is_named(run_study: RunStudy, small_file: Path) -> None:
-    uri = f"http://127.0.0.1:{unused_port()}"
-    run = run_study(small_file.parent, "launch", "small.yaml", MLFLOW_TRACKING_URI=uri)
-    message = refused(run, small_file.parent, exit_code=1)
-    assert f"cannot reach MLflow at {uri}" in message
-    assert len(message.splitlines()) == 1
-
-
 def test_resources_that_no_machine_has_lock_no_plan(run_study: RunStudy, small_file: Path) -> None:
     run = run_study(small_file.parent, "launch", "small.yaml", "--set", "resources.cpus_per_trial=999")
     assert run.returncode == 1
@@ -175,3 +170,129 @@ assert not heavy, heavy
         assert run.returncode == 0, run.stderr
         assert "launch" in run.stdout
     assert min(times) < 0.5
+
+
+# Studies that end otherwise than as planned
+
+QUICK = ("--set", "search.epochs=1", "--set", "search.pruner.grace_epochs=1", "--set", "confirm.epochs=1")
+
+
+def ledgers_agree(folder: Path) -> None:
+    check_ledgers(folder / "studies" / "small", f"sqlite:///{folder}/studies/mlflow.db")
+
+
+@pytest.mark.timeout(900)
+def test_too_many_failed_trials_end_a_study_and_can_be_run_again(run_study: RunStudy, small_file: Path) -> None:
+    folder = small_file.parent
+    # No training can write its checkpoint here.
+    obstacle = folder / "studies" / "small" / "trials" / "none" / "t00" / "checkpoints"
+    obstacle.parent.mkdir(parents=True)
+    obstacle.touch()
+    run = run_study(folder, "launch", "small.yaml", *QUICK, "--set", "budget.failed_fraction=0")
+    assert run.returncode == 4, (run.stdout, run.stderr)
+    assert "1 of 9 planned trials have failed, and budget.failed_fraction is 0" in run.stderr
+    assert "`study resume small --retry-failed`" in run.stderr
+    status = json.loads(run_study(folder, "status", "small", "--json").stdout)
+    assert (status["state"], status["arms"]["none"]["failed_by"]) == ("too_many_failed", {"bug": 1})
+    assert "FileExistsError" in run_study(folder, "logs", "small", "none/t00").stdout
+    again = run_study(folder, "launch", "small.yaml", *QUICK, "--set", "budget.failed_fraction=0")
+    assert (again.returncode, "nothing is left to run" in again.stdout) == (4, True)
+
+    obstacle.unlink(missing_ok=True)
+    run = run_study(folder, "resume", "small", "--retry-failed")
+    assert run.returncode == 0, (run.stdout, run.stderr)
+    assert "To run again: none/t00" in run.stdout
+    retry = json.loads((folder / "studies" / "small" / "trials" / "none" / "t03" / "trial.json").read_text())
+    assert retry["retry_of"] == "t00"
+    ledgers_agree(folder)
+
+
+@pytest.mark.timeout(900)
+def test_a_budget_that_is_spent_first_says_so_and_a_greater_one_goes_on(run_study: RunStudy, small_file: Path) -> None:
+    folder = small_file.parent
+    run = run_study(folder, "launch", "small.yaml", *QUICK, "--set", "budget.trials=3")
+    assert run.returncode == 5, (run.stdout, run.stderr)
+    assert "budget.trials is 3: 1 trials an arm instead of 3" in run.stderr
+    status = json.loads(run_study(folder, "status", "small", "--json").stdout)
+    assert status["state"] == "budget_spent"
+    # What there is has been confirmed.
+    assert {arm["confirm"] for arm in status["arms"].values()} == {"complete"}
+    run = run_study(folder, "launch", "small.yaml", *QUICK, "--set", "budget.trials=9")
+    assert run.returncode == 0, (run.stdout, run.stderr)
+    assert len(list(folder.glob("studies/small/trials/*/t*/outcome.json"))) == 9
+    ledgers_agree(folder)
+
+
+@pytest.mark.timeout(900)
+def test_without_mlflow_a_study_is_run_and_published_later(run_study: RunStudy, small_file: Path) -> None:
+    folder, uri = small_file.parent, f"http://127.0.0.1:{unused_port()}"
+    quick = (*QUICK, "--set", "search.trials_per_arm=1")
+    run = run_study(folder, "launch", "small.yaml", *quick, MLFLOW_TRACKING_URI=uri)
+    assert run.returncode == 0, (run.stdout, run.stderr)
+    assert uri in run.stdout
+    assert "study publish small" in run.stdout
+    assert run_study(folder, "publish", "small").returncode == 0
+    ledgers_agree(folder)
+
+
+# Disks
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own for `studies`, of four megabytes."""
+    disk = tmp_path / "studies"
+    disk.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
+    )
+    if mount.returncode:
+        pytest.skip(f"no file system can be mounted here: {mount.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.mark.timeout(900)
+def test_a_full_disk_ends_a_study_that_goes_on_once_there_is_space(
+    run_study: RunStudy, small_file: Path, small_disk: Path
+) -> None:
+    folder, study = small_file.parent, small_disk / "small"
+    elsewhere = f"sqlite:///{folder}/mlflow.db"
+    arguments = ("--set", "search.epochs=40", "--set", "search.trials_per_arm=1", "--set", f"tracking.uri={elsewhere}")
+    command = [sys.executable, "-c", "from study.cli import main; main()", "launch", "small.yaml", *arguments]
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "RAY_"))}
+    process = subprocess.Popen(
+        command, cwd=folder, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    epochs = study / "trials" / "none" / "t00" / "epochs.jsonl"
+    deadline = time.monotonic() + 200
+    while not (epochs.exists() and epochs.read_bytes().count(b"\n") >= 3):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    ballast = small_disk / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(512))
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert "No space left on device" in err
+    assert "study resume small" in err
+    assert "Traceback" not in err
+
+    ballast.unlink()
+    status = json.loads(run_study(folder, "status", "small", "--json").stdout)
+    assert (status["state"], status["arms"]["none"]["failed"]) == ("interrupted", 0)
+    run = run_study(folder, "resume", "small")
+    assert run.returncode == 0, (run.stdout, run.stderr)
+    check_ledgers(study, elsewhere)
+
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert json.loads(run_study(folder, "status", "small", "--json").stdout)["state"] == "finished"
+    assert run_study(folder, "compare", "small").returncode == 0
+    run = run_study(folder, "resume", "small", "--add-trials", "1")
+    assert run.returncode == 1, (run.stdout, run.stderr)
+    assert "cannot write to studies/small: Read-only file system" in run.stderr
+    assert "Traceback" not in run.stderr

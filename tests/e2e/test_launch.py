@@ -15,6 +15,9 @@ from mlflow import MlflowClient
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
 ARMS = ["none", "gt", "paper"]
 
+# The study that most of them look at is run before the first test.
+pytestmark = pytest.mark.timeout(600)
+
 
 def outcomes(study: Path) -> dict[str, Any]:
     files = sorted(study.glob("trials/*/*/outcome.json"))

@@ -16,15 +16,30 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from tests.ledgers import check_ledgers
+
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
 ARMS = ("none", "gt", "paper")
 
 # Five studies are run before the first test.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 def recorded_epochs(study: Path) -> int:
     return sum(file.read_bytes().count(b"\n") for file in study.glob("trials/*/t*/epochs.jsonl"))
+
+
+def open_trials(study: Path) -> dict[str, tuple[int, int]]:
+    """The last recorded epoch of each trial without an outcome, and that of its newest checkpoint."""
+    found = {}
+    for request in study.glob("trials/*/*/trial.json"):
+        folder = request.parent
+        if not (folder / "outcome.json").exists():
+            epochs = folder / "epochs.jsonl"
+            last = epochs.read_bytes().count(b"\n") if epochs.exists() else 0
+            checkpoints = [int(file.name.split("-")[1]) for file in folder.glob("checkpoints/epoch-*.pt")]
+            found[f"{folder.parent.name}/{folder.name}"] = (last, max(checkpoints, default=0))
+    return found
 
 
 def curves(study: Path) -> dict[str, Any]:
@@ -74,6 +89,7 @@ class Interruption:
     stderr: str
     epochs: int
     states: tuple[str, ...]
+    open_trials: dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -101,8 +117,10 @@ def story(launched: Any, run_study: RunStudy, tmp_path_factory: pytest.TempPathF
             process.send_signal(stop)
             _, stderr = process.communicate(timeout=60)
             states = tuple(json.loads(file.read_text())["state"] for file in study.glob("trials/*/*/outcome.json"))
-            interruptions[stop.name] = Interruption(process.returncode, stderr, recorded_epochs(study), states)
-    return Story(folder, interruptions, run_study(folder, "launch", "small.yaml"))
+            interruptions[stop.name] = Interruption(
+                process.returncode, stderr, recorded_epochs(study), states, open_trials(study)
+            )
+    return Story(folder, interruptions, run_study(folder, "resume", "small"))
 
 
 @pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM"])
@@ -110,9 +128,15 @@ def test_an_interruption_exits_with_75_and_says_how_to_go_on(story: Story, stop:
     interruption = story.interruptions[stop]
     assert interruption.returncode == 75, interruption.stderr
     assert "study 'small' was interrupted" in interruption.stderr
-    assert "the same command goes on with it" in interruption.stderr
+    assert interruption.stderr.endswith("Go on with:\n  study resume small\n")
     assert "Traceback" not in interruption.stderr
     assert "failed" not in interruption.states
+
+
+@pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_trial_has_a_checkpoint_of_its_last_epoch(story: Story, stop: str) -> None:
+    for trial, (last, newest) in story.interruptions[stop].open_trials.items():
+        assert last == newest, trial
 
 
 def test_the_driver_was_killed_before_the_search_had_ended(story: Story, launched: Any) -> None:
@@ -120,7 +144,7 @@ def test_the_driver_was_killed_before_the_search_had_ended(story: Story, launche
     assert story.interruptions["SIGKILL"].epochs < recorded_epochs(launched.study)
 
 
-def test_the_same_command_ends_it(story: Story) -> None:
+def test_it_is_gone_on_with_from_its_record_alone(story: Story) -> None:
     assert story.last.returncode == 0, story.last.stderr
     trials = list(story.study.glob("trials/*/*/trial.json"))
     assert len(trials) == 12
@@ -162,13 +186,38 @@ def test_mlflow_has_one_finished_run_a_trial_with_every_epoch_once(story: Story)
         assert [point.step for point in history] == epochs
 
 
-def test_a_second_launch_of_a_running_study_is_refused(run_study: RunStudy, small_file: Path) -> None:
-    folder = small_file.parent
-    with driver(folder, "launch", "small.yaml", "--set", "search.epochs=500") as process:
-        wait_for(lambda: recorded_epochs(folder / "studies" / "small") > 0, process)
-        second = run_study(folder, "launch", "small.yaml", "--set", "search.epochs=500")
-        status = run_study(folder, "status", "small", "--json")
-        assert process.poll() is None
-    assert second.returncode == 1
-    assert f"study 'small' is being run by process {process.pid} on " in second.stderr
-    assert json.loads(status.stdout)["state"] == "running"
+def test_the_three_ledgers_agree(story: Story) -> None:
+    check_ledgers(story.study, f"sqlite:///{story.folder}/studies/mlflow.db")
+
+
+def test_a_study_with_nothing_left_to_do_starts_no_ray(story: Story, run_study: RunStudy) -> None:
+    before = sorted((file, file.stat().st_mtime_ns) for file in story.study.glob("trials/*/*/*.json*"))
+    greater = ("--set", "budget.wall_time_s=99999")
+    for command in (
+        ("launch", "small.yaml"),
+        ("launch", "small.yaml", *greater),
+        ("resume", "small", "--retry-failed"),
+    ):
+        # At an address where nobody listens: whoever asked for Ray would fail.
+        run = run_study(story.folder, *command, "--address", "127.0.0.1:1")
+        assert run.returncode == 0, run.stderr
+        assert "Study 'small' is finished; nothing is left to run." in run.stdout
+    assert sorted((file, file.stat().st_mtime_ns) for file in story.study.glob("trials/*/*/*.json*")) == before
+    (amendment,) = (story.study / "amendments.jsonl").read_text().splitlines()
+    assert json.loads(amendment)["section"]["wall_time_s"] == 99999
+
+
+def test_more_trials_and_more_seeds_are_run_on_top(story: Story, run_study: RunStudy) -> None:
+    """Last of the story: it changes the study."""
+    before = curves(story.study)
+    run = run_study(story.folder, "resume", "small", "--add-trials", "1", "--more-seeds", "1")
+    assert run.returncode == 0, run.stderr
+    after = curves(story.study)
+    assert {key: after[key] for key in before} == before
+    assert {f"{arm}/t03" for arm in ARMS} <= after.keys() - before.keys()
+    status = json.loads(run_study(story.folder, "status", "small", "--json").stdout)
+    assert status["state"] == "finished"
+    assert {arm["planned"] for arm in status["arms"].values()} == {4}
+    comparison = json.loads(run_study(story.folder, "compare", "small", "--json").stdout)
+    assert {arm["n_members"] for arm in comparison["arms"].values()} == {4}
+    check_ledgers(story.study, f"sqlite:///{story.folder}/studies/mlflow.db")

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from optuna.trial import create_trial
 
 from hpgan_core.config import CHOICES, LOSS_NAMES, RANGES, SETTINGS, TrainingConfig
+from study.constraints import MAX_CHARACTERS, BadConstraint, Constraint
 from study.errors import BadStudyInput
+from study.pareto import pareto_front
+from study.search.distributions import from_sampled, sampled_distribution, shown_distribution, to_sampled
 from study.space import NOT_SEARCHED, Parameter, Value, active_parameters, configuration, default_values
 from study.study_file import StudyFile, read_study_file
 from study.yaml_source import MalformedYaml, parse_yaml
@@ -33,7 +37,8 @@ def parameters(draw: Pick, name: str) -> dict[str, Any]:
         numbers = st.floats(low, high, allow_subnormal=False)
     if draw(st.booleans()):
         values = draw(st.lists(numbers, min_size=1, max_size=5, unique=True))
-        return {"type": "categorical", "values": values, "default": draw(st.sampled_from(values))}
+        default = draw(st.sampled_from(values))
+        return {"type": "categorical", "values": values, "default": default, "ordered": draw(st.booleans())}
     kind = SETTINGS[name].__name__
     if SETTINGS[name] is int and draw(st.booleans()):
         least, step = draw(numbers), draw(st.integers(1, 10))
@@ -70,10 +75,10 @@ def study_files(draw: Pick) -> dict[str, Any]:
             "trials_per_arm": draw(st.integers(1, 1000)),
             "members": draw(st.integers(1, 32)),
             "sampler": {
-                "name": draw(st.sampled_from(["tpe", "random", "qmc"])),
+                "name": draw(st.sampled_from(["tpe", "random", "qmc", "gp", "cmaes"])),
                 "seed": draw(st.integers(0, 2**32 - 1)),
             },
-            "pruner": {"name": draw(st.sampled_from(["median", "none", "successive_halving"]))},
+            "pruner": {"name": draw(st.sampled_from(["median", "none", "successive_halving", "hyperband"]))},
         },
         "confirm": draw(st.none() | st.fixed_dictionaries({"members": st.integers(1, 64)})),
         "data": {"dataset": "synthetic", "split": {"seed": draw(st.integers(0, 99))}},
@@ -89,6 +94,9 @@ def values_of(parameter: Parameter) -> st.SearchStrategy[Value]:
         return st.floats(parameter.min, parameter.max)
     step = parameter.step or 1
     return st.integers(0, (parameter.max - parameter.min) // step).map(lambda count: parameter.min + step * count)
+
+
+PLAIN_VALUES = st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | st.text("ab", max_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +131,87 @@ def test_values_of_the_space_make_configurations_that_the_core_accepts(
     config = TrainingConfig.from_mapping(configuration(study_file, arm, drawn, epochs=3))
     assert config.losses == study_file.arms[arm]
     assert {name: getattr(config, name) for name in drawn} == drawn
+
+
+@given(plain=study_files(), data=st.data())
+def test_space_to_optuna_to_space_is_identity(folder: Path, plain: dict[str, Any], data: st.DataObject) -> None:
+    for parameter in read(folder, plain).parameters.values():
+        value = data.draw(values_of(parameter))
+        for distribution, there, back in (
+            (sampled_distribution(parameter), to_sampled(parameter, value), from_sampled),
+            (shown_distribution(parameter), value, lambda _, shown: shown),
+        ):
+            inside = distribution.to_internal_repr(there)
+            found = back(parameter, distribution.to_external_repr(inside))
+            assert (found, type(found)) == (value, type(value))
+            trial = create_trial(params={"p": there}, distributions={"p": distribution}, value=0.0)
+            assert trial.params == {"p": there}
+
+
+@given(plain=study_files(), data=st.data())
+def test_a_point_of_the_unit_cube_is_a_value_and_its_ends_reach_both_ends(
+    folder: Path, plain: dict[str, Any], data: st.DataObject
+) -> None:
+    for parameter in read(folder, plain).parameters.values():
+        shares = [0.0, math.nextafter(1.0, 0.0), *data.draw(st.lists(st.floats(0, 1, exclude_max=True), max_size=9))]
+        values = [parameter.at(share) for share in shares]
+        assert all(parameter.contains(value) for value in values)
+        if parameter.type == "categorical":
+            assert values[:2] == [parameter.values[0], parameter.values[-1]]
+        else:
+            assert values[:2] == [pytest.approx(parameter.min), pytest.approx(parameter.max)]
+            assert sorted(values) == [value for _, value in sorted(zip(shares, values, strict=True))]
+
+
+@given(
+    text=st.text(st.sampled_from("ab12. ()<>=!+-*/%'\"and or not min,[]{}:@_"), max_size=40),
+    a=PLAIN_VALUES,
+    b=PLAIN_VALUES,
+)
+def test_any_text_is_a_constraint_with_an_answer_or_none(text: str, a: Value, b: Value) -> None:
+    answers = {True, False}
+    try:
+        constraint = Constraint(text)
+    except BadConstraint:
+        return
+    assert constraint.holds(dict.fromkeys(constraint.names, a) | {constraint.names[0]: b}) in answers
+
+
+NUMBERS = st.integers(-20, 20) | st.floats(-20, 20)
+TERMS = st.recursive(
+    st.sampled_from(["a", "b"]) | NUMBERS.map(lambda value: f"({value})"),
+    lambda term: (
+        st.tuples(term, st.sampled_from(["+", "-", "*", "/", "//", "%"]), term).map(lambda t: f"({' '.join(t)})")
+        | st.tuples(st.sampled_from(["min", "max"]), term, term).map(lambda t: f"{t[0]}({t[1]}, {t[2]})")
+    ),
+    max_leaves=5,
+)
+COMPARISONS = st.tuples(TERMS, st.sampled_from(["<", "<=", "==", "!=", ">=", ">"]), TERMS).map(" ".join)
+
+
+@given(
+    left=COMPARISONS, joint=st.sampled_from(["and", "or", "and not", "or not"]), right=COMPARISONS, a=NUMBERS, b=NUMBERS
+)
+def test_a_constraint_means_what_python_means(left: str, joint: str, right: str, a: float, b: float) -> None:
+    text = f"{left} {joint} {right}"
+    assume(len(text) <= MAX_CHARACTERS and ("a" in text.replace("and", "").replace("max", "") or "b" in text))
+    try:
+        expected = eval(text, {"a": a, "b": b, "min": min, "max": max})
+    except ArithmeticError:
+        expected = False
+    assert Constraint(text).holds({"a": a, "b": b}) == expected
+
+
+@given(points=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), max_size=12), data=st.data())
+def test_pareto_front_is_what_nothing_dominates(points: list[tuple[int, ...]], data: st.DataObject) -> None:
+    minimize = data.draw(st.tuples(st.booleans(), st.booleans(), st.booleans()))
+    signed = [tuple(v if less else -v for v, less in zip(point, minimize, strict=True)) for point in points]
+
+    def dominates(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+        return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+    expected = [i for i, point in enumerate(signed) if not any(dominates(other, point) for other in signed)]
+    assert pareto_front(points, minimize) == expected
 
 
 @given(plain=study_files())

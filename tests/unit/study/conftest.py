@@ -79,7 +79,7 @@ def add_trial() -> AddTrial:
 
     def add(record: Record, arm: str, trial: str, scores: list[float], state: State | None = "complete") -> Trial:
         number = int(trial[1:]) if trial[1:].isdigit() else 0
-        phase, seeds = ("confirm", [10, 11, 12]) if trial == "confirm" else ("search", [0, 1])
+        phase, seeds = ("confirm", [1_000_000, 1_000_001, 1_000_002]) if trial == "confirm" else ("search", [0, 1])
         losses = list(record.study_file.arms[arm])
         settings = {"epochs": 4, "losses": losses, "hidden_size": 16, "gt_weight": 1.0, "bone_weight": 0.01}
         request = Request(arm, trial, phase, number, {"hidden_size": 16}, settings, seeds, 1_700_000_000.0)  # type: ignore[arg-type]

@@ -7,8 +7,19 @@ from study.paths import StudyPaths
 
 def test_everything_of_a_study_lies_in_its_folder_and_mlflow_beside_all_studies() -> None:
     paths = StudyPaths(Path("studies"), "quick")
-    own = (paths.plan, paths.source, paths.lock, paths.holder, paths.optuna, paths.references, paths.baselines)
-    assert {path.parent for path in (*own, paths.conclusion, paths.ray, paths.trials)} == {paths.folder}
+    own = (paths.plan, paths.source, paths.lock, paths.lease, paths.stop, paths.log, paths.amendments, paths.optuna)
+    assert {
+        path.parent
+        for path in (
+            *own,
+            paths.references,
+            paths.baselines,
+            paths.conclusion,
+            paths.warm_start,
+            paths.ray,
+            paths.trials,
+        )
+    } == {paths.folder}
     assert {path.parent for path in (paths.mlflow_database, paths.mlflow_artifacts, paths.folder)} == {Path("studies")}
 
 

@@ -1,8 +1,6 @@
 """The record: what a folder says after crashes, ties and second processes."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,16 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study.errors import BadStudyInput, StudyError
+from study.errors import BadStudyInput, DamagedRecord
 from study.paths import StudyPaths
 from study.record import Record, Trial
+from study.study_file import StudyFile
 
 NewRecord = Callable[..., Record]
 AddTrial = Callable[..., Trial]
 
 
 def epoch(number: int) -> dict[str, Any]:
-    return {"epoch": number, "mean": {"val/score": 0.1}}
+    return {"epoch": number, "mean": {"val/score": 0.1}, "seconds": 0.5}
 
 
 @pytest.mark.parametrize("cut", [1, 2, 10, 30])
@@ -125,6 +124,7 @@ def test_without_a_complete_trial_nobody_wins(new_record: NewRecord, add_trial: 
 
 def test_only_a_complete_confirmation_counts(new_record: NewRecord, add_trial: AddTrial) -> None:
     record = new_record()
+    add_trial(record, "gt", "t00", [0.5])
     assert record.confirmation("gt") is None
     confirmation = add_trial(record, "gt", "confirm", [0.5], state=None)
     assert record.confirmation("gt") is None
@@ -160,47 +160,64 @@ def test_a_study_is_running_interrupted_finished(tmp_path: Path, new_record: New
     assert record.state() == "finished"
 
 
-def test_a_second_process_is_refused_and_told_who_drives(tmp_path: Path, new_record: NewRecord) -> None:
-    new_record()
-    program = """
-import sys, pathlib
-from study.record import Record
-with Record.open(pathlib.Path(sys.argv[1]), "small").driving():
-    print("driving", flush=True)
-    sys.stdin.read()
-"""
-    record = Record.open(tmp_path, "small")
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "driving\n"
-        assert record.state() == "running"
-        with pytest.raises(StudyError, match=f"run by process {other.pid} on "), record.driving():
-            pass
-        other.kill()
-    with record.driving():
-        assert json.loads(record.paths.holder.read_text())["process"] != other.pid
-
-
-def test_asking_who_drives_does_not_drive_anyone_away(new_record: NewRecord) -> None:
+@pytest.mark.parametrize("name", ["plan.json", "amendments.jsonl", "conclusion.json", "baselines.json"])
+@pytest.mark.parametrize("damage", ["cut short", "not ours"])
+def test_a_damaged_file_of_the_study_is_named(new_record: NewRecord, name: str, damage: str) -> None:
     record = new_record()
-    program = """
-import sys, pathlib, time
-from study.record import Record
-record = Record.open(pathlib.Path(sys.argv[1]), "small")
-print("asking", flush=True)
-end = time.monotonic() + 3
-while time.monotonic() < end:
-    record.state()
-"""
-    command = [sys.executable, "-c", program, str(record.paths.studies)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:
-        assert asking.stdout is not None
-        asking.stdout.readline()
-        for _ in range(20):
-            with record.driving():
-                pass
-        asking.kill()
+    record.conclude("finished", None)
+    record.write_baselines({"zero_velocity": {"ade": 1.0}})
+    record.amend("add_trials", trials=1)
+    path = record.paths.folder / name
+    content = path.read_text()
+    path.write_text(content[: len(content) // 2] + "\n" if damage == "cut short" else "[1, 2]\n")
+    record = Record(record.paths)
+    with pytest.raises(DamagedRecord, match=rf"{name} is damaged: "):
+        _ = (record.study_file, record.conclusion(), record.baselines())
+
+
+@pytest.mark.parametrize("name", ["trial.json", "outcome.json", "attempts.jsonl", "epochs.jsonl"])
+def test_a_damaged_file_of_a_trial_is_named(new_record: NewRecord, add_trial: AddTrial, name: str) -> None:
+    trial = add_trial(new_record(), "gt", "t00", [0.5] * 4)
+    trial.begin_attempt("here")
+    path = trial.paths.folder / name
+    content = path.read_bytes()
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    again = Trial(trial.paths)
+    with pytest.raises(DamagedRecord, match=rf"gt/t00/{name} is damaged: "):
+        _ = (again.request, again.outcome, again.attempts(), again.epochs())
+
+
+def test_what_is_not_locked_can_be_amended_and_the_last_word_counts(new_record: NewRecord, study_with: Any) -> None:
+    record = new_record()
+    record.amend_operations(study_with(resources={"max_concurrent": 3}, budget={"device_hours": 2.0}))
+    record.amend_operations(study_with(resources={"max_concurrent": 1}, budget={"device_hours": 2.0}))
+    again = Record(record.paths)
+    assert again.study_file == study_with(resources={"max_concurrent": 1}, budget={"device_hours": 2.0})
+    assert StudyFile.from_canonical(again.plan["file"]) == study_with()
+    kinds = [json.loads(line)["kind"] for line in record.paths.amendments.read_text().splitlines()]
+    assert kinds == ["resources", "budget", "resources"]
+
+
+def test_amendments_add_up(new_record: NewRecord) -> None:
+    record = new_record()
+    record.amend("add_trials", trials=2)
+    record.amend("more_seeds", members=1)
+    record.amend("add_trials", trials=3)
+    record.amend("retry_failed", trials=["gt/t00"])
+    record.amend("retry_failed", trials=["gt/t03", "none/t01"])
+    amendments = Record(record.paths).amendments
+    assert (amendments.trials, amendments.members) == (5, 1)
+    assert amendments.retried == {"gt/t00", "gt/t03", "none/t01"}
+
+
+def test_requests_and_outcomes_are_read_once(new_record: NewRecord, add_trial: AddTrial) -> None:
+    """A study of thousands of trials asks for them all the time."""
+    record = new_record()
+    add_trial(record, "gt", "t00", [0.5])
+    record = Record(record.paths)
+    first = record.winner("gt")
+    (record.paths.trials / "gt" / "t00" / "outcome.json").write_text("never read again")
+    assert record.winner("gt") is first
 
 
 def test_a_study_set_aside_takes_the_next_free_name(tmp_path: Path, new_record: NewRecord, add_trial: AddTrial) -> None:

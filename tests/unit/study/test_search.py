@@ -1,23 +1,22 @@
 """Optuna as one study an arm, on real SQLite files."""
 
+import sqlite3
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 
-from study.search import ArmSearch, build_pruner, build_sampler, open_storage
-from study.sections import Median, NoPruning, Sampler, SuccessiveHalving
+from study.errors import StudyError
+from study.search import ArmSearch, open_storage
 from study.space import active_parameters, default_values
 from study.study_file import StudyFile
 
 StudyWith = Callable[..., StudyFile]
-SAMPLERS = get_args(Sampler.model_fields["name"].annotation)
 
 
 def arm_search(folder: Path, study_file: StudyFile, arm: str) -> ArmSearch:
@@ -41,61 +40,6 @@ def run_trials(search: ArmSearch, number: int) -> list[dict[str, Any]]:
 def section(sampler: str, pruner: dict[str, Any] | None = None) -> dict[str, Any]:
     pruner = pruner or {"name": "none"}
     return {"trials_per_arm": 20, "sampler": {"name": sampler, "seed": 7}, "pruner": pruner, "epochs": 9}
-
-
-def test_the_schema_has_three_samplers() -> None:
-    assert sorted(SAMPLERS) == ["qmc", "random", "tpe"]
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_every_sampler_of_the_schema_is_built(name: str) -> None:
-    assert isinstance(build_sampler(name, 7, 0), optuna.samplers.BaseSampler)
-
-
-@pytest.mark.parametrize(
-    ("pruner", "kind"),
-    [
-        (SuccessiveHalving(name="successive_halving"), optuna.pruners.SuccessiveHalvingPruner),
-        (Median(name="median"), optuna.pruners.MedianPruner),
-        (NoPruning(name="none"), optuna.pruners.NopPruner),
-    ],
-)
-def test_every_pruner_of_the_schema_is_built(pruner: Any, kind: type) -> None:
-    assert isinstance(build_pruner(pruner), kind)
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("arm", ["none", "gt", "paper"])
-def test_the_first_trial_of_each_arm_has_the_defaults(
-    tmp_path: Path, study_with: StudyWith, sampler: str, arm: str
-) -> None:
-    study_file = study_with(search=section(sampler))
-    assert arm_search(tmp_path, study_file, arm).ask() == (0, default_values(study_file, arm))
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_one_seed_gives_one_sequence_of_different_suggestions(
-    tmp_path: Path, study_with: StudyWith, sampler: str
-) -> None:
-    study_file = study_with(search=section(sampler))
-    runs = []
-    for run in ("a", "b"):
-        (tmp_path / run).mkdir()
-        runs.append(run_trials(arm_search(tmp_path / run, study_file, "gt"), 14))
-    assert runs[0] == runs[1]
-    assert len({values["lambda_gp"] for values in runs[0]}) == 14
-    assert len({values["hidden_size"] for values in runs[0]}) == 3
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_search_that_is_opened_anew_for_every_trial_suggests_the_same(
-    tmp_path: Path, study_with: StudyWith, sampler: str
-) -> None:
-    study_file = study_with(search=section(sampler))
-    (tmp_path / "at once").mkdir()
-    at_once = run_trials(arm_search(tmp_path / "at once", study_file, "gt"), 13)
-    resumed = [values for _ in range(13) for values in run_trials(arm_search(tmp_path, study_file, "gt"), 1)]
-    assert resumed == at_once
 
 
 def test_arms_draw_different_points_from_one_seed(tmp_path: Path, study_with: StudyWith) -> None:
@@ -169,29 +113,135 @@ def test_interrupted_trials_are_taken_up_again(tmp_path: Path, study_with: Study
     assert arm_search(tmp_path, study_with(), "gt").open_trials() == {}
 
 
-def test_a_trial_whose_driver_died_between_two_values_gets_the_rest(tmp_path: Path, study_with: StudyWith) -> None:
+def test_a_driver_that_dies_over_an_ask_leaves_a_whole_trial_or_none(tmp_path: Path, study_with: StudyWith) -> None:
     study_file = study_with(search=section("random"))
-    run_trials(arm_search(tmp_path, study_file, "gt"), 1)
     program = """
-import os, pathlib, sys
-from study import search
-from study.study_file import StudyFile
+import json, os, pathlib, shutil, sys
+from sqlalchemy import event
+from study.search import ArmSearch, open_storage
 from study.space import active_parameters
-import json
+from study.study_file import StudyFile
 study_file = StudyFile.from_canonical(json.loads(sys.argv[2]))
-suggest = search.suggest
-search.suggest = lambda trial, name, p: os._exit(9) if name == "hidden_size" else suggest(trial, name, p)
-storage = search.open_storage(pathlib.Path(sys.argv[1]))
-search.ArmSearch(storage, study_file, "gt", active_parameters(study_file, "gt"), 1).ask()
+def opened(path):
+    tables = open_storage(path)
+    return tables, ArmSearch(tables, study_file, "gt", active_parameters(study_file, "gt"), 1)
+def ask(path, left):
+    tables, search = opened(path)
+    @event.listens_for(tables.rdb.engine, "before_cursor_execute")
+    def die(*_):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os._exit(9)
+    search.ask()
+    os._exit(0)
+folder = pathlib.Path(sys.argv[1])
+opened(folder / "empty.db")[0].rdb.engine.dispose()
+for statement in range(1, 100):
+    shutil.copy(folder / "empty.db", folder / f"{statement}.db")
+    if (process := os.fork()) == 0:
+        ask(folder / f"{statement}.db", statement)
+    if os.waitpid(process, 0)[1] == 0:
+        break
+print(statement)
 """
-    command = [sys.executable, "-c", program, str(tmp_path / "optuna.db"), study_file.model_dump_json()]
-    assert subprocess.run(command, check=False).returncode == 9
-    resumed = arm_search(tmp_path, study_file, "gt")
-    ((number, values),) = resumed.open_trials().items()
-    assert number == 1
-    assert values.keys() == default_values(study_file, "gt").keys()
+    command = [sys.executable, "-c", program, str(tmp_path), study_file.model_dump_json()]
+    statements = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert statements > 5
+    asked = []
+    for statement in range(1, statements + 1):
+        parameters = active_parameters(study_file, "gt")
+        resumed = ArmSearch(open_storage(tmp_path / f"{statement}.db"), study_file, "gt", parameters, 1)
+        assert list(resumed.open_trials().values()) == [default_values(study_file, "gt")] * resumed.asked()
+        asked.append(resumed.asked())
+        assert resumed.ask()[0] == asked[-1]
+    assert (asked[0], asked[-1]) == (0, 1)
 
 
 def test_the_database_is_in_wal_mode(tmp_path: Path, study_with: StudyWith) -> None:
     arm_search(tmp_path, study_with(), "gt")
     assert (tmp_path / "optuna.db").read_bytes()[18:20] == b"\x02\x02"
+
+
+def test_a_trial_that_is_run_again_does_not_use_up_a_configuration(tmp_path: Path, study_with: StudyWith) -> None:
+    study_file = study_with(search=section("qmc"))
+    (tmp_path / "plain").mkdir()
+    plain = run_trials(arm_search(tmp_path / "plain", study_file, "gt"), 5)
+    search = arm_search(tmp_path, study_file, "gt")
+    run_trials(search, 3)
+    search.adopt(3, plain[1])
+    assert search.ask() == (4, plain[3])
+    # Nor does it for the one who goes on.
+    assert arm_search(tmp_path, study_file, "gt").ask() == (5, plain[4])
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "qmc"])
+def test_tables_that_were_lost_are_made_anew_from_the_record(
+    tmp_path: Path, study_with: StudyWith, sampler: str
+) -> None:
+    study_file = study_with(search=section(sampler))
+    (tmp_path / "plain").mkdir()
+    plain = run_trials(arm_search(tmp_path / "plain", study_file, "gt"), 14)
+    healed = arm_search(tmp_path, study_file, "gt")
+    for number, values in enumerate(plain[:12]):
+        healed.adopt(number, values)
+        healed.adopt(number, values)
+    assert healed.open_trials() == dict(enumerate(plain[:12]))
+    for number, values in enumerate(plain[:12]):
+        healed.tell(number, "complete", values["critic_iterations"] + 0.1 * values["lambda_gp"])
+    assert run_trials(healed, 2) == plain[12:]
+    assert {trial.state for trial in healed.study.trials} == {TrialState.COMPLETE}
+
+
+def test_several_objectives_are_told_together_and_never_prune(tmp_path: Path, study_with: StudyWith) -> None:
+    objectives = [{"metric": "val/ade"}, {"metric": "val/apd", "goal": "maximize"}]
+    study_file = study_with(objectives=objectives, search=section("tpe", {"name": "successive_halving"}))
+    search = arm_search(tmp_path, study_file, "gt")
+    for ade, apd in ((1.0, 1.0), (2.0, 2.0), (2.0, 1.0)):
+        number, _ = search.ask()
+        assert not any(search.report(number, epoch, 9.9) for epoch in range(1, 10))
+        search.tell(number, "complete", [ade, apd])
+    assert [trial.values for trial in search.study.trials] == [[1.0, 1.0], [2.0, 2.0], [2.0, 1.0]]
+    assert sorted(trial.number for trial in search.study.best_trials) == [0, 1]
+
+
+def test_tables_of_another_goal_are_refused(tmp_path: Path, study_with: StudyWith) -> None:
+    arm_search(tmp_path, study_with(), "gt")
+    other = study_with(objective={"metric": "val/score", "goal": "maximize"})
+    with pytest.raises(StudyError, match=r"^small/gt in .* has other goals"):
+        arm_search(tmp_path, other, "gt")
+
+
+def test_a_database_that_another_process_writes_to_is_waited_for(
+    tmp_path: Path, study_with: StudyWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_file, told = study_with(), list[str]()
+    path = tmp_path / "optuna.db"
+    parameters = active_parameters(study_file, "gt")
+    tables = open_storage(path, tell=told.append)
+    search = ArmSearch(tables, study_file, "gt", parameters, 1)
+    number, _ = search.ask()
+    with tables.rdb.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=10")
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr("time.sleep", lambda _: writer.in_transaction and writer.execute("COMMIT"))
+    search.report(number, 1, 0.5)
+    assert told == [
+        f"Waiting for the search's database {path}: database is locked",
+        f"The search's database {path} is back.",
+    ]
+    assert search.study.trials[0].intermediate_values == {1: 0.5}
+
+
+def test_a_database_that_refuses_is_not_waited_for(tmp_path: Path, study_with: StudyWith) -> None:
+    search = arm_search(tmp_path, study_with(), "gt")
+    with search.table.tables.rdb.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE trials")
+    with pytest.raises(StudyError, match=r"the search's database .*optuna\.db fails: no such table: trials"):
+        search.ask()
+
+
+def test_a_database_that_stays_away_ends_the_search_with_advice(tmp_path: Path, study_with: StudyWith) -> None:
+    with pytest.raises(StudyError, match=r"has not answered for .* the same command goes on"):
+        open_storage(tmp_path / "x", "postgresql+psycopg://nobody@127.0.0.1:1/none", "0" * 32, print, patience_s=0.2)

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 
 from hpgan_core.config import LOSS_NAMES, SETTINGS, TrainingConfig, convert_setting
 from hpgan_core.presets import PRESETS
+from study.constraints import BadConstraint, Constraint
 from study.space import (
     NOT_SEARCHED,
     FloatParameter,
@@ -170,3 +171,55 @@ def test_setting_refuses_what_the_core_would_refuse() -> None:
 def test_conversion_of_an_int_parameter_to_a_float_setting_is_the_core_s() -> None:
     assert convert_setting("lambda_gp", 3) == 3.0
     assert list(parameter_problems("lambda_gp", IntParameter(type="int", min=1, max=3, default=3))) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "values"),
+    [
+        ({"type": "int", "min": 2, "max": 8, "step": 3, "default": 5}, [2, 2, 5, 5, 8, 8]),
+        ({"type": "int", "min": 1, "max": 100, "log": True, "default": 5}, [1, 1, 3, 7, 17, 41]),
+        ({"type": "float", "min": 0.1, "max": 0.3, "step": 0.1, "default": 0.1}, [0.1, 0.1, 0.2, 0.2, 0.3, 0.3]),
+        ({"type": "float", "min": 1.0, "max": 4.0, "default": 1.0}, [1.0, 1.5, 2.0, 2.5, 3.0, 3.5]),
+        ({"type": "float", "min": 1.0, "max": 64.0, "log": True, "default": 1.0}, [1, 2, 4, 8, 16, 32]),
+        ({"type": "categorical", "values": ["b", True, 3], "default": 3}, ["b", "b", True, True, 3, 3]),
+    ],
+)
+def test_parameter_spreads_its_values_over_the_unit_interval(keys: dict[str, object], values: list[Value]) -> None:
+    found = [parameter(**keys).at((sixth + 0.01) / 6) for sixth in range(6)]
+    assert found == [value if isinstance(value, (bool, str)) else pytest.approx(value, rel=0.05) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "holds"),
+    [
+        ("a * b <= 12", {"a": 3, "b": 4}, True),
+        ("a * b < 12", {"a": 3, "b": 4}, False),
+        ("1 < a <= 3 < b", {"a": 3, "b": 4}, True),
+        ("not (a == 3 or b == 9) or a ** 0.5 > 1", {"a": 3, "b": 4}, True),
+        ("min(a, b, 1) == 1 and -a // 2 == -2 and 7 % b == 3", {"a": 3, "b": 4}, True),
+        ("c == 'gru' and flag == True", {"c": "gru", "flag": True}, True),
+        # What has no value does not hold, whichever way it is compared.
+        ("1 / a > 0", {"a": 0}, False),
+        ("1 / a <= 0", {"a": 0}, False),
+        ("a ** 0.5 != 3", {"a": -1}, False),
+        ("a ** a ** a > 0", {"a": 99}, False),
+        ("c < 3", {"c": "gru"}, False),
+        ("c * 1000000000 != 'x'", {"c": "gru"}, False),
+    ],
+)
+def test_constraint_holds_or_not(text: str, values: dict[str, Value], holds: bool) -> None:
+    assert Constraint(text).holds(values) is holds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "a", "a <", "a + 1", "3 < 4", "a = 3", "a is 3", "a in (1, 2)", "a.b > 3", "a[0] > 1", "f(a) > 1",
+        "min(a) > 1", "min(a, key=b) > 1", "(lambda: a)() > 1", "[x for x in a] > 1", "a if a else a > 3",
+        "a > b'x'", "a > 3j", "a << 9 > 1", "~a > 1", "a @ a > 1", "(a := 3) > 1", "a > None", "a > f'{a}'",
+        "min(*a, 1) > 1", "a > 1\x00", "a > " + "1" * 300,
+    ],
+)  # fmt: skip
+def test_what_is_no_constraint_is_refused(text: str) -> None:
+    with pytest.raises(BadConstraint):
+        Constraint(text)

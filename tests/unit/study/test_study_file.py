@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from study.errors import BadStudyInput
+from study.space import Space, first_values
 from study.study_file import NoPruning, StudyFile, SuccessiveHalving, read_study_file
 
 METRICS = ("ade", "fde", "bone_error", "jerk_ratio", "score")
@@ -218,8 +219,9 @@ class TestProblems:
             """
         assert problems(write(BASE + textwrap.dedent(text))) == [
             "s.yaml:6: search.trails_per_arm: key 'trails_per_arm' is unknown; did you mean 'trials_per_arm'? "
-            "(known: trials_per_arm, members, epochs, sampler, pruner)",
-            "s.yaml:7: search.sampler.name: sampler 'tpee' is unknown; did you mean 'tpe'? (known: tpe, random, qmc)",
+            "(known: trials_per_arm, members, epochs, sampler, pruner, enqueue, warm_start)",
+            "s.yaml:7: search.sampler.name: sampler 'tpee' is unknown; did you mean 'tpe'? "
+            "(known: tpe, random, qmc, gp, cmaes, grid)",
             "s.yaml:8: search.pruner.reduction_factor: key 'reduction_factor' is unknown (known: name, grace_epochs)",
             "s.yaml:9: search.epochs: must be a whole number, found '30'",
             "s.yaml:10: search.members: must be a whole number, found 2.0",
@@ -230,9 +232,12 @@ class TestProblems:
         [
             (
                 "search: {pruner: {grace_epochs: 3}}",
-                "pruner.name: is required (known: successive_halving, median, none)",
+                "pruner.name: is required (known: successive_halving, hyperband, median, wilcoxon, none)",
             ),
-            ("search: {pruner: {name: asha}}", "pruner 'asha' is unknown (known: successive_halving, median, none)"),
+            (
+                "search: {pruner: {name: asha}}",
+                "pruner 'asha' is unknown (known: successive_halving, hyperband, median, wilcoxon, none)",
+            ),
             ("search: {pruner: none}", "search.pruner: must be a mapping, found 'none'"),
             ("search:", "search: must be a mapping, found nothing"),
             ("search: {sampler: {seed: 4294967296}}", "sampler.seed: must be below 4294967296, found 4294967296"),
@@ -351,6 +356,171 @@ class TestProblems:
         path.write_text(SHORT)
         (found,) = problems(path)
         assert found.startswith("my s.yaml: name: must be 1 to 64 letters, digits")
+
+
+SPACE = """\
+arms: {none: [], gt: [gt], bone: [bone]}
+parameters:
+  hidden_size: {type: categorical, values: [16, 32, 64], default: 32, ordered: true}
+  critic_iterations: {type: int, min: 1, max: 10, default: 5}
+  lambda_gp: {type: float, min: 0.1, max: 100, log: true, default: 10}
+  gt_weight: {type: float, min: 0.5, max: 2, step: 0.5, default: 1}
+  bone_weight: {type: float, min: 0, max: 1, default: 0.5}
+"""
+
+
+class TestSearch:
+    def test_constraints_and_points_are_about_the_arms_that_have_their_parameters(self, write: Write) -> None:
+        text = """\
+            constraints:
+              - hidden_size * critic_iterations <= 320 and not gt_weight > 1
+              - max(hidden_size, 8) / critic_iterations >= 2
+            search:
+              enqueue: [{hidden_size: 64, critic_iterations: 2}, {gt_weight: 0.5}, {}]
+            """
+        study_file = read_study_file(write(SPACE + textwrap.dedent(text)))
+        assert [len(Space.of(study_file, arm).constraints) for arm in study_file.arms] == [1, 2, 1]
+        assert [len(first_values(study_file, arm)) for arm in study_file.arms] == [2, 3, 2]
+
+    def test_problems_of_the_search_are_told_at_their_lines(self, write: Write) -> None:
+        text = """\
+            constraints:
+              - hidden_size <=
+              - hidden_size * lambda_g <= 3
+              - gt_weight < bone_weight
+              - hidden_size * critic_iterations <= 100
+              - __import__("os").getpid() > 0
+              - hidden_size
+              - 1 < 2
+              - lambda_gp.real > 3
+            search:
+              trials_per_arm: 2
+              members: 3
+              sampler: {name: grid}
+              pruner: {name: wilcoxon}
+              warm_start: earlier
+              enqueue:
+                - {hidden_siz: 16}
+                - {hidden_size: 48, critic_iterations: 11, gt_weight: 0.6}
+                - {gt_weight: 1, bone_weight: 1}
+                - [3]
+                - {hidden_size: [3]}
+            """
+        found = problems(write(SPACE + textwrap.dedent(text)))
+        assert [problem.partition(" (known: ")[0] for problem in found] == [
+            "s.yaml:9: constraints.0: must be a comparison, as in `hidden_size * layers <= 4096`, "
+            "found 'hidden_size <='",
+            "s.yaml:13: constraints.4: \"__import__('os').getpid()\" is not supported",
+            "s.yaml:14: constraints.5: must compare, as in `hidden_size <= 128`, found 'hidden_size'",
+            "s.yaml:15: constraints.6: must be about a parameter, found '1 < 2'",
+            "s.yaml:16: constraints.7: 'lambda_gp.real' is not supported",
+            "s.yaml:27: search.enqueue.3: must be a mapping, found a list",
+            "s.yaml:28: search.enqueue.4.hidden_size: must be a finite number, text, true or false, found a list",
+        ]
+        malformed = ("- hidden_size <=\n", "__import__", "- hidden_size\n", "1 < 2", ".real", "[3]")
+        lines = textwrap.dedent(text).splitlines(keepends=True)
+        sound = "".join(line for line in lines if not any(part in line for part in malformed))
+        found = problems(write(SPACE + sound))
+        assert [problem.partition(" (known: ")[0] for problem in found] == [
+            "s.yaml:5: parameters.lambda_gp.step: is required, since the sampler grid tries every value",
+            "s.yaml:7: parameters.bone_weight.step: is required, since the sampler grid tries every value",
+            "s.yaml:9: constraints.0: parameter 'lambda_g' is unknown; did you mean 'lambda_gp'?",
+            "s.yaml:10: constraints.1: has no effect, since no arm has gt_weight and bone_weight: remove it",
+            "s.yaml:11: constraints.2: must hold for the defaults, found hidden_size = 32, critic_iterations = 5",
+            "s.yaml:14: search.members: must be 4 or more, or the pruner wilcoxon can never reach its p_threshold, "
+            "found 3",
+            "s.yaml:17: search.warm_start: has no effect, since the sampler grid does not learn: remove it",
+            "s.yaml:19: search.enqueue.0.hidden_siz: parameter 'hidden_siz' is unknown; did you mean 'hidden_size'?",
+            "s.yaml:20: search.enqueue.1.critic_iterations: must be from 1 to 10, found 11",
+            "s.yaml:20: search.enqueue.1.gt_weight: must be from 0.5 to 2.0 in steps of 0.5, found 0.6",
+            "s.yaml:20: search.enqueue.1.hidden_size: must be one of 16, 32, 64, found 48",
+            "s.yaml:21: search.enqueue.2: has no effect, since no arm has gt_weight and bone_weight: remove it",
+        ]
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            (
+                "constraints: [hidden_size * critic_iterations <= 320]\n"
+                "search: {enqueue: [{hidden_size: 64, critic_iterations: 6}]}",
+                "s.yaml:9: search.enqueue.0: must satisfy `hidden_size * critic_iterations <= 320`, "
+                "found hidden_size = 64, critic_iterations = 6",
+            ),
+            (
+                "constraints: [lambda_gp == 10]",
+                "must be satisfied by 10 or more of 10000 random points, found fewer in none, gt, bone: narrow",
+            ),
+            (
+                "search: {sampler: {name: qmc}}\nconstraints: [gt_weight * lambda_gp < 11, bone_weight == 0.5]",
+                "found fewer in bone, all arms together",
+            ),
+            (
+                "search: {trials_per_arm: 2, enqueue: [{hidden_size: 16}, {hidden_size: 64}]}",
+                "s.yaml:8: search.enqueue: must fit into the 2 trials of an arm, found 3 with the defaults",
+            ),
+            (
+                "constraints: [hidden_size > 0]\nsearch: {sampler: {name: gp}}",
+                "s.yaml:9: search.sampler.name: must be another one than gp, which proposes the same point again",
+            ),
+            (
+                "objectives: [{metric: val/ade}, {metric: val/fde}]\nsearch: {sampler: {name: cmaes}}",
+                "s.yaml:9: search.sampler.name: must be another one than cmaes, which has one objective",
+            ),
+            (
+                "objectives: [{metric: val/ade}, {metric: val/fde}]\nsearch: {pruner: {name: median}}",
+                "s.yaml:9: search.pruner.name: must be none, since with several objectives no trial is worse",
+            ),
+            (
+                "objectives: [{metric: val/ade}]",
+                "s.yaml:8: objectives: must be two or more; one alone is the `objective`",
+            ),
+            (
+                "objectives: [{metric: val/ade}, {metric: val/ade}, {metric: val/adee}]",
+                "s.yaml:8: objectives.1.metric: must be named once, found 'val/ade' again",
+            ),
+            ("search: {warm_start: s}", "s.yaml:8: search.warm_start: must name another study, found this one"),
+            (
+                "storage: {url: 'postgresql+psycopg://me:secret@host/db'}",
+                "s.yaml:8: storage.url: must hold no password, which would end up in the record: use PGPASSWORD",
+            ),
+            ("storage: {url: 'postgresql+psycopg://me@host/db?password=secret'}", "storage.url: must hold no password"),
+            (
+                "storage: {url: 'postgresql://me:secret@host/db'}",
+                "must be postgresql+psycopg://USER@HOST/DATABASE, found 'postgresql://me:...@host/db'",
+            ),
+        ],
+    )
+    def test_each_problem_of_the_search_names_its_line(self, write: Write, text: str, expected: str) -> None:
+        found = problems(write(SPACE + text))
+        assert expected in found[0]
+        assert "secret" not in found[0]
+
+    def test_a_grid_is_run_through_once_in_every_arm(self, write: Write) -> None:
+        grid = (
+            "arms: {none: [], gt: [gt]}\nsearch: {sampler: {name: grid}}\nparameters:\n"
+            "  hidden_size: {type: categorical, values: [16, 32, 64], default: 32}\n"
+            "  gt_weight: {type: float, min: 0.5, max: 2, step: 0.5, default: 1}\n"
+        )
+        study_file = read_study_file(write(grid))
+        assert [study_file.trials_of(arm) for arm in study_file.arms] == [3, 12]
+        assert (study_file.trials_per_arm(), study_file.n_trials()) == (12, 15)
+        part = read_study_file(write(grid + "budget: {trials: 10}"))
+        assert [part.trials_of(arm) for arm in part.arms] == [3, 5]
+        (found,) = problems(write(grid + "  z_size: {type: int, min: 1, max: 4000, default: 3}\n"))
+        assert "search.sampler.name: must be another one than grid, or an arm has 10000 combinations or less" in found
+
+    def test_several_objectives_are_traded_off_and_the_one_picks_the_winner(self, write: Write) -> None:
+        text = "objectives: [{metric: val/ade}, {metric: val/apd, goal: maximize}]"
+        study_file = read_study_file(write(SPACE + text))
+        assert [goal.metric for goal in study_file.goals()] == ["val/ade", "val/apd"]
+        assert study_file.objective.metric == "val/score"
+        assert isinstance(study_file.pruner(), NoPruning)
+        assert StudyFile.from_canonical(study_file.canonical()) == study_file
+
+    def test_one_objective_is_the_goal_and_is_pruned_by(self, write: Write) -> None:
+        study_file = read_study_file(write(SPACE))
+        assert study_file.goals() == (study_file.objective,)
+        assert isinstance(study_file.pruner(), SuccessiveHalving)
 
 
 class TestOverrides:

@@ -1,24 +1,28 @@
-"""The executor on a real Ray: processes that run side by side, fail, die, are stopped and interrupted."""
+"""The executor on a real Ray: processes that run side by side, are stopped, killed and interrupted."""
 
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hpgan_core import trainable
-from hpgan_core.config import TrainingConfig
 from hpgan_core.trainable import EpochReport
 from hpgan_core.windows import MotionData
 from study import execution
 from study.errors import StudyError
 from study.execution import Resources
+from study.execution.aftermath import at_work_in
+from study.execution.cluster import CONNECT_TIMEOUT_S
 from study.job import Job, train_job
+from tests.integration.execution.crew import Crew
 
 ONE_CPU = Resources(1, 0, None)
 
@@ -29,83 +33,33 @@ def ray_cluster() -> Iterator[None]:
         yield
 
 
-@dataclass
-class Crew:
-    """A foreman with a list of jobs, who remembers what he is told and does as the test wants."""
-
-    jobs: list[Job]
-    stop_at: dict[str, int] = field(default_factory=dict)
-    reports: dict[str, list[EpochReport]] = field(default_factory=dict)
-    events: list[tuple[str, str]] = field(default_factory=list)
-    errors: dict[str, str | None] = field(default_factory=dict)
-
-    def next_job(self) -> Job | None:
-        return self.jobs.pop(0) if self.jobs else None
-
-    def on_start(self, key: str, place: str) -> None:
-        self.events.append(("start", key))
-
-    def on_epoch(self, key: str, report: EpochReport) -> bool:
-        self.reports.setdefault(key, []).append(report)
-        return report.epoch >= self.stop_at.get(key, 1_000_000)
-
-    def on_end(self, key: str, error: str | None) -> None:
-        self.events.append(("end", key))
-        self.errors[key] = error
-
-    def epochs(self, key: str) -> list[int]:
-        return [report.epoch for report in self.reports[key]]
-
-
-@pytest.fixture
-def make_job(tmp_path: Path, tiny: TrainingConfig) -> Any:
-    def make(key: str, **settings: Any) -> Job:
-        folder = tmp_path / key
-        folder.mkdir()
-        return Job(key, tiny.to_mapping() | settings, (0, 1), str(folder), test=False)
-
-    return make
-
-
-def workers() -> list[int]:
-    """Processes that train for this one: children of the node that it started."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                is_worker = (process / "cmdline").read_bytes().startswith(b"ray::ImplicitFunc")
-                if is_worker and _parent(_parent(int(process.name))) == os.getpid():
-                    found.append(int(process.name))
-            except OSError:
-                continue  # It has just ended.
-    return found
-
-
-def _parent(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in status if line.startswith("PPid:")))
-
-
 def test_jobs_run_side_by_side_in_processes_of_their_own(motion: MotionData, make_job: Any, tmp_path: Path) -> None:
-    class Watching(Crew):
-        def on_epoch(self, key: str, report: EpochReport) -> bool:
-            seen.update(workers())
-            return super().on_epoch(key, report)
-
-    seen: set[int] = set()
-    crew = Watching([make_job(key, epochs=40) for key in "abc"])
-    assert execution.run(crew, motion, ONE_CPU, tmp_path / "ray")
-    assert crew.errors == {"a": None, "b": None, "c": None}
+    crew = Crew([make_job(key, epochs=40) for key in "abc"])
+    execution.run(crew, motion, ONE_CPU, tmp_path / "ray")
+    assert crew.failures == {"a": None, "b": None, "c": None}
     assert all(crew.epochs(key) == list(range(1, 41)) for key in "abc")
     assert [kind for kind, _ in crew.events[:2]] == ["start", "start"]
-    assert len(seen) >= 2
-    assert os.getpid() not in seen
+    processes = {process for told in crew.processes.values() for process in told}
+    assert len(processes) == 2
+    assert os.getpid() not in processes
 
 
 def test_a_limit_of_one_runs_one_after_the_other(motion: MotionData, make_job: Any, tmp_path: Path) -> None:
     crew = Crew([make_job(key) for key in "ab"])
-    assert execution.run(crew, motion, Resources(1, 0, 1), tmp_path / "ray")
+    execution.run(crew, motion, Resources(1, 0, 1), tmp_path / "ray")
     assert crew.events == [("start", "a"), ("end", "a"), ("start", "b"), ("end", "b")]
+
+
+def test_a_slow_trial_starves_no_other(motion: MotionData, make_job: Any, tmp_path: Path) -> None:
+    class Waiting(Crew):
+        def on_epoch(self, key: str, report: EpochReport) -> bool:
+            super().on_epoch(key, report)
+            return key == "slow" and len(self.failures) == 3
+
+    crew = Waiting([make_job("slow", epochs=5000), *(make_job(key) for key in "abc")])
+    execution.run(crew, motion, Resources(1, 0, 2), tmp_path / "ray")
+    assert crew.failures == dict.fromkeys(("slow", "a", "b", "c"))
+    assert crew.events[-1] == ("end", "slow")
 
 
 def test_jobs_write_their_motions_and_keep_them_off_the_wire(motion: MotionData, make_job: Any, tmp_path: Path) -> None:
@@ -129,20 +83,11 @@ def test_the_same_job_gives_the_same_numbers_in_a_worker_as_here(
 def test_a_stopped_trial_ends_and_frees_its_place(motion: MotionData, make_job: Any, tmp_path: Path) -> None:
     crew = Crew([make_job("long", epochs=5000), make_job("next")], stop_at={"long": 2})
     started = time.monotonic()
-    assert execution.run(crew, motion, Resources(1, 0, 1), tmp_path / "ray")
+    execution.run(crew, motion, Resources(1, 0, 1), tmp_path / "ray")
     assert crew.epochs("long") == [1, 2]
     assert crew.epochs("next") == [1, 2, 3]
-    assert crew.errors == {"long": None, "next": None}
+    assert crew.failures == {"long": None, "next": None}
     assert time.monotonic() - started < 60
-
-
-def test_an_error_in_a_trial_is_its_own_and_names_its_cause(motion: MotionData, make_job: Any, tmp_path: Path) -> None:
-    crew = Crew([make_job("bad", hidden_size=0), make_job("good")])
-    assert execution.run(crew, motion, ONE_CPU, tmp_path / "ray")
-    assert crew.errors["good"] is None
-    assert crew.epochs("good") == [1, 2, 3]
-    assert crew.errors["bad"] == "BadInput: hidden_size = 0 is outside 1 to 8192"
-    assert crew.events.count(("start", "bad")) == execution.MAX_ATTEMPTS
 
 
 def test_a_killed_trial_goes_on_from_its_checkpoint(
@@ -151,8 +96,7 @@ def test_a_killed_trial_goes_on_from_its_checkpoint(
     class Killer(Crew):
         def on_epoch(self, key: str, report: EpochReport) -> bool:
             if report.epoch == 5 and self.events.count(("start", key)) == 1:
-                (worker,) = workers()
-                os.kill(worker, signal.SIGKILL)
+                os.kill(self.processes[key][-1], signal.SIGKILL)
             return super().on_epoch(key, report)
 
     job = make_job("a", epochs=8)
@@ -167,8 +111,8 @@ def test_a_killed_trial_goes_on_from_its_checkpoint(
     with pytest.raises(KeyboardInterrupt):
         train_job(job, motion, until_three)
     crew = Killer([job])
-    assert execution.run(crew, motion, ONE_CPU, tmp_path / "ray")
-    assert crew.errors == {"a": None}
+    execution.run(crew, motion, ONE_CPU, tmp_path / "ray")
+    assert crew.failures == {"a": None}
     attempts = crew.events.count(("start", "a"))
     assert attempts == 2
     second = crew.reports["a"][-8:]
@@ -180,22 +124,7 @@ def test_a_killed_trial_goes_on_from_its_checkpoint(
     assert [report.members for report in second] == [report.members for report in uninterrupted]
 
 
-def test_a_trial_that_dies_every_time_is_given_up(motion: MotionData, make_job: Any, tmp_path: Path) -> None:
-    class Killer(Crew):
-        def on_epoch(self, key: str, report: EpochReport) -> bool:
-            if key == "doomed" and report.epoch == 1:
-                for worker in workers():
-                    os.kill(worker, signal.SIGKILL)
-            return super().on_epoch(key, report)
-
-    crew = Killer([make_job("doomed", epochs=2000), make_job("next")])
-    assert execution.run(crew, motion, Resources(1, 0, 1), tmp_path / "ray")
-    assert crew.events.count(("start", "doomed")) == execution.MAX_ATTEMPTS
-    assert crew.errors["doomed"] == "the training process died: it was killed, or crashed"
-    assert crew.errors["next"] is None
-
-
-@pytest.mark.parametrize("where", ["next_job", "on_start", "on_epoch", "on_end"])
+@pytest.mark.parametrize("where", ["next_job", "on_start", "on_process", "on_epoch", "on_end"])
 def test_the_foremans_own_error_ends_the_run_and_is_raised(
     motion: MotionData, make_job: Any, tmp_path: Path, where: str
 ) -> None:
@@ -211,21 +140,45 @@ def test_the_foremans_own_error_ends_the_run_and_is_raised(
         execution.run(crew, motion, ONE_CPU, tmp_path / "ray")
 
 
-@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_so_and_judges_no_trial(
-    motion: MotionData, make_job: Any, tmp_path: Path, interrupt: signal.Signals
-) -> None:
+def test_an_interrupt_ends_the_run_and_judges_no_trial(motion: MotionData, make_job: Any, tmp_path: Path) -> None:
     class Interrupting(Crew):
         def on_epoch(self, key: str, report: EpochReport) -> bool:
             if report.epoch == 2:
-                os.kill(os.getpid(), interrupt)
+                os.kill(os.getpid(), signal.SIGINT)
             return super().on_epoch(key, report)
 
     crew = Interrupting([make_job("a", epochs=5000)])
-    before = signal.getsignal(signal.SIGTERM)
-    assert not execution.run(crew, motion, ONE_CPU, tmp_path / "ray")
-    assert crew.errors == {}
-    assert signal.getsignal(signal.SIGTERM) is before
+    with pytest.raises(KeyboardInterrupt):
+        execution.run(crew, motion, ONE_CPU, tmp_path / "ray")
+    assert crew.failures == {}
+    assert not (tmp_path / "ray").exists()
+
+
+def test_a_stop_file_ends_trainings_with_a_checkpoint_to_go_on_from(
+    motion: MotionData, make_job: Any, tmp_path: Path
+) -> None:
+    class Draining(Crew):
+        def on_epoch(self, key: str, report: EpochReport) -> bool:
+            if report.epoch == 2:
+                stop_file.touch()
+            return super().on_epoch(key, report)
+
+        def next_job(self) -> Job | None:
+            return None if stop_file.exists() else super().next_job()
+
+    stop_file = tmp_path / "stop.json"
+    jobs = [replace(make_job(key, epochs=400), stop_file=str(stop_file)) for key in "abc"]
+    crew = Draining(list(jobs))
+    execution.run(crew, motion, ONE_CPU, tmp_path / "ray")
+    assert crew.failures == {"a": None, "b": None}
+    stop_file.unlink()
+    for job in jobs[:2]:
+        last = crew.epochs(job.key)[-1]
+        assert last < 400
+        told: list[EpochReport] = []
+        train_job(replace(job, stop_file=str(tmp_path / job.key)), motion, told.append)  # A folder is there: stop.
+        assert told == []
+        assert [path.name.split("-")[1] for path in (tmp_path / job.key / "checkpoints").iterdir()] == [f"{last:06d}"]
 
 
 @pytest.mark.parametrize(
@@ -242,6 +195,7 @@ def test_fractions_of_a_processor_make_more_slots() -> None:
     whole = execution.slots(ONE_CPU)
     assert whole == os.cpu_count()
     assert execution.slots(Resources(0.5, 0, None)) == 2 * whole
+    assert execution.slots(Resources(0.1, 0, None)) == 10 * whole
     assert execution.slots(Resources(0.5, 0, 3)) == min(3, 2 * whole)
 
 
@@ -252,10 +206,44 @@ def test_an_address_where_nobody_listens_is_refused_within_seconds() -> None:
     started = time.monotonic()
     with pytest.raises(StudyError, match=f"cannot reach Ray at {address}"), execution.cluster(address):
         pass
-    assert time.monotonic() - started < execution.CONNECT_TIMEOUT_S + 1
+    assert time.monotonic() - started < CONNECT_TIMEOUT_S + 1
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:99999", "no-such-host.invalid:6379", "ray://127.0.0.1:1"])
 def test_an_address_that_cannot_be_is_refused(address: str) -> None:
     with pytest.raises(StudyError, match="cannot reach Ray at"), execution.cluster(address):
         pass
+
+
+def test_nothing_is_left_of_a_driver_that_was_killed(tmp_path: Path) -> None:
+    script = "import ray, sys; from study import execution\n"
+    script += "with execution.cluster(None): print(ray.nodes()[0]['ObjectStoreSocketName'], flush=True); input()"
+    driver = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert driver.stdout is not None
+    folder = Path(driver.stdout.readline()).parents[2]
+    assert folder.name.startswith("ray-")
+    started = set(at_work_in(folder))
+    assert len(started) >= 5
+    driver.kill()
+    driver.communicate()
+    deadline = time.monotonic() + 15
+    while (folder.exists() or started & set(at_work_in(folder))) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not folder.exists()
+    assert not [process for process in started if Path(f"/proc/{process}/fd").exists()]
+
+
+def test_a_driver_that_is_told_to_end_says_nothing_of_rays(tmp_path: Path) -> None:
+    script = "import signal, sys, time; from study import execution\n"
+    script += "signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))\n"
+    script += "with execution.cluster(None): print('ready', flush=True); time.sleep(60)"
+    driver = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert driver.stdout is not None
+    assert driver.stdout.readline() == "ready\n"
+    driver.terminate()
+    assert driver.communicate(timeout=30) == ("", "")
+    assert driver.returncode == 75

@@ -1,0 +1,55 @@
+"""What has been changed or added since a study's plan was locked."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpgan_core.durable import sync
+from study.json_files import append_json, read_json_lines
+from study.paths import StudyPaths
+
+# Sections of the study file that shape no result. They may change whenever a study is gone on with; all else is locked.
+OPERATIONS = ("resources", "tracking", "budget", "storage")
+
+
+@dataclass(frozen=True)
+class Amendments:
+    """The sum of all amendments.
+
+    Attributes:
+        trials: more trials of every arm than the plan has.
+        members: more members of every arm's winner.
+        retried: keys of failed trials that are to be run again.
+        operations: sections that replace the plan's.
+    """
+
+    trials: int = 0
+    members: int = 0
+    retried: frozenset[str] = frozenset()
+    operations: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_amendments(paths: StudyPaths) -> Amendments:
+    """Add up what has been recorded.
+
+    Raises:
+        DamagedRecord: the file is not what was written there.
+    """
+    lines: list[dict[str, Any]] = read_json_lines(paths.amendments, dict)
+    of_kind = {
+        kind: [line for line in lines if line["kind"] == kind] for kind in ("add_trials", "more_seeds", "retry_failed")
+    }
+    return Amendments(
+        trials=sum(line["trials"] for line in of_kind["add_trials"]),
+        members=sum(line["members"] for line in of_kind["more_seeds"]),
+        retried=frozenset(key for line in of_kind["retry_failed"] for key in line["trials"]),
+        operations={line["kind"]: line["section"] for line in lines if line["kind"] in OPERATIONS},
+    )
+
+
+def append_amendment(paths: StudyPaths, kind: str, **content: Any) -> None:
+    """Record one more; ``content`` is ``trials`` or ``members`` or ``section``, whatever the kind has."""
+    append_json(paths.amendments, {"time": time.time(), "kind": kind, **content})
+    sync(paths.amendments)
+    sync(paths.folder)

@@ -1,0 +1,60 @@
+"""Outlives a driver that is killed: ends what is left of its Ray, and removes its folder.
+
+Most of Ray's processes end with their driver, but two of them linger for a minute, and nobody removes the folder. Run
+as a script, which is given the folder and whose standard input ends with the driver.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+# What ends by itself does so within seconds, and flushes its files.
+GRACE_S = 5.0
+
+
+@contextmanager
+def cleared_after_death(folder: str) -> Iterator[None]:
+    """Have ``folder`` removed, and whoever works in it ended, should this process not come to do so."""
+    watch = subprocess.Popen([sys.executable, "-ISs", __file__, folder], stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield
+    finally:
+        watch.kill()
+        watch.communicate()
+
+
+def main() -> None:
+    sys.stdin.read()
+    folder = Path(sys.argv[1]).resolve()
+    time.sleep(GRACE_S)
+    for process in at_work_in(folder):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def at_work_in(folder: Path) -> list[int]:
+    """Processes with an open file there; none where the system has no ``/proc``."""
+    return [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if any(path.startswith(f"{folder}/") for path in _open_files(process))
+    ]
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    # Others' processes may not be looked into, and any may end meanwhile.
+    with suppress(OSError):
+        for descriptor in (process / "fd").iterdir():
+            with suppress(OSError):
+                yield str(descriptor.readlink())
+
+
+if __name__ == "__main__":
+    main()

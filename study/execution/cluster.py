@@ -1,0 +1,157 @@
+"""The machines that trials run on: a Ray of this process alone, or one that is there."""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from study.errors import StudyError
+from study.execution.aftermath import cleared_after_death
+
+CONNECT_TIMEOUT_S = 5.0
+# Nodes come and go by the minute, and trials are asked for many times a second.
+NODES_AGE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial occupies. Fractions of a GPU put several trials on one."""
+
+    cpus: float
+    gpus: float
+    max_concurrent: int | None
+
+
+@contextmanager
+def cluster(address: str | None) -> Iterator[None]:
+    """Start a local Ray, or join the one at ``address``.
+
+    Raises:
+        StudyError: Ray cannot be started or reached.
+    """
+    with ExitStack() as stack:
+        local: dict[str, Any] = {}
+        if address is not None:
+            _expect_listener(address)
+            if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+                # Ray does not use the token it is given unless it is told to.
+                os.environ.setdefault("RAY_AUTH_MODE", "token")
+        else:
+            # A token of this process alone, so that no file appears in the home folder. A short path: those of sockets
+            # are limited.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
+            stack.enter_context(cleared_after_death(temporary))
+            local = {"include_dashboard": False, "_temp_dir": temporary}
+        try:
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+        except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+            where = f"reach Ray at {address}" if address else "start a local Ray"
+            raise StudyError(
+                f"cannot {where}: {str(error) or type(error).__name__}; check the address, the token and that it runs"
+            ) from error
+        stack.callback(ray.shutdown)
+        _silence()
+        yield
+
+
+def _silence() -> None:
+    """Deaths of processes are told by their trials: Ray would print a paragraph each, and a native trace on SIGTERM."""
+    ray._private.worker._worker_logs_enabled = False  # noqa: SLF001
+    if threading.current_thread() is threading.main_thread():
+        # Ray has put its own handler below Python's, where `signal` does not see it.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+
+def _expect_listener(address: str) -> None:
+    """Fail within seconds where nobody listens at ``HOST:PORT``: Ray itself waits for minutes.
+
+    Raises:
+        StudyError: nobody does.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdigit():
+        return  # A word of Ray's, such as auto.
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        raise StudyError(
+            f"cannot reach Ray at {address}: {error}; check the address and that Ray runs there"
+        ) from error
+
+
+def slots(resources: Resources) -> int:
+    """How many trials this cluster runs at a time, now; nodes may come and go.
+
+    Raises:
+        StudyError: no node has what one trial needs.
+    """
+    fitting = _fitting(_living_nodes(), resources)
+    if fitting < 1:
+        nodes = "; ".join(
+            f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in _living_nodes().values()
+        )
+        raise StudyError(
+            f"a trial needs {resources.cpus:g} CPUs and {resources.gpus:g} GPUs on one node, but this Ray cluster has "
+            f"{nodes or 'no node'}; change resources in the study file"
+        )
+    return fitting
+
+
+class Slots:
+    """Places for trials, watched while they come and go."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+        self._looked_at = float("-inf")
+        self._number = 0
+
+    def number(self) -> int:
+        """How many there are; at least one, since a node that has gone may come back."""
+        now = time.monotonic()
+        if now - self._looked_at > NODES_AGE_S:
+            self._number, self._looked_at = _fitting(_living_nodes(), self.resources), now
+        return max(1, self._number)
+
+
+def is_alive(node: str) -> bool:
+    """Whether the node of this identity is part of the cluster."""
+    return node in _living_nodes()
+
+
+def _fitting(nodes: dict[str, dict[str, float]], resources: Resources) -> int:
+    fitting = sum(_fitting_on(node, resources) for node in nodes.values())
+    return min(fitting, resources.max_concurrent or fitting)
+
+
+def _fitting_on(node: dict[str, float], resources: Resources) -> int:
+    """A fraction of a GPU is of one GPU: two of 0.4 leave 0.2 that no third can use."""
+    cpus, gpus = node.get("CPU", 0.0), node.get("GPU", 0.0)
+    limits = []
+    if resources.cpus > 0:
+        limits.append(_times(cpus, resources.cpus))
+    if 0 < resources.gpus < 1:
+        limits.append(int(gpus) * _times(1.0, resources.gpus))
+    elif resources.gpus:
+        limits.append(_times(gpus, resources.gpus))
+    return min(limits)
+
+
+def _times(there: float, wanted: float) -> int:
+    """How often ``wanted`` goes into ``there``, as Ray counts: in ten-thousandths."""
+    return round(there * 10_000) // round(wanted * 10_000)
+
+
+def _living_nodes() -> dict[str, dict[str, float]]:
+    """Identity of each living node, and what it has."""
+    return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]

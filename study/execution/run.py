@@ -1,0 +1,70 @@
+"""One run of Tune: from the foreman's first job to the last."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from hpgan_core.windows import MotionData
+from study.errors import StudyError
+from study.execution.adapter import Adapter, Foreman, Scheduler
+from study.execution.cluster import Resources, Slots
+from study.execution.cluster import slots as slots_now
+from study.execution.worker import Train, work
+from study.job import train_job
+
+
+def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path, train: Train = train_job) -> None:
+    """Train what the foreman asks for, in parallel, until there is no more and all is trained.
+
+    Args:
+        foreman: decides.
+        data: what all jobs train on.
+        resources: what each of them occupies.
+        scratch: a folder for Tune, which is removed in the end; on a cluster, one that all machines share.
+        train: what a training process does with a job; importable, or defined where the driver was started.
+
+    Raises:
+        StudyError: no node of the cluster has what one trial needs, a trial cannot write to its folder, or Ray is gone.
+        Exception: whatever the foreman raised; Tune is brought down first.
+    """
+    slots_now(resources)
+    adapter = Adapter(foreman, Slots(resources))
+    trainable = tune.with_resources(
+        tune.with_parameters(work, data=data, train=train, gpus=resources.gpus),
+        {"cpu": resources.cpus, "gpu": resources.gpus},
+    )
+    while not (adapter.is_done or adapter.broken):
+        try:
+            # A process that has used a GPU holds memory there as long as it lives.
+            _fit(trainable, adapter, scratch, reuse_actors=resources.gpus == 0)
+        except Exception as error:
+            if not adapter.start_again(error):
+                raise StudyError(f"Ray Tune failed with no trial in training: {error}") from error
+    if adapter.broken is not None:
+        raise adapter.broken
+
+
+def _fit(trainable: Any, adapter: Adapter, scratch: Path, *, reuse_actors: bool) -> None:
+    """One life of Tune, until the adapter has nothing to suggest."""
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=adapter,
+            scheduler=Scheduler(adapter),
+            num_samples=-1,
+            reuse_actors=reuse_actors,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(scratch.resolve()),
+            verbose=0,
+            # Tune would try anything again; what is tried again is decided by its cause.
+            failure_config=tune.FailureConfig(max_failures=0),
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

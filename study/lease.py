@@ -1,0 +1,245 @@
+"""Who may write a study's record: one process at a time, on one machine or on many that share the folder.
+
+A lease is a numbered file that its holder renews every few seconds. To take over is to create the next number, which
+the file system grants to one process only; the holder of a smaller number finds out at its next heartbeat. The numbers
+alone are safe. On one machine a file lock makes it quick as well: the kernel frees it the moment its process ends.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from threading import Event, Thread
+from typing import IO
+
+from study.errors import StudyError
+from study.json_files import write_json
+from study.paths import StudyPaths
+
+HEARTBEAT_S = 2.0
+# A holder on another machine that shows no heartbeat for so long is dead.
+PATIENCE_S = 60.0
+# Whoever asks who drives a study holds its lock for a moment.
+LOCK_WAIT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Lease:
+    """One holder's right.
+
+    Attributes:
+        host: its machine.
+        boot: tells this run of the machine's kernel from every other.
+        process: its number there.
+        since: seconds since 1970.
+        heartbeat: how often it has been renewed.
+        renewed_at: seconds since 1970, for people; life is judged by watching ``heartbeat`` change, by no clock.
+        driven_s: how long the study has been driven, by this holder and all before it.
+        released: the holder has ended in good order.
+    """
+
+    host: str
+    boot: str
+    process: int
+    since: float
+    heartbeat: int
+    renewed_at: float
+    driven_s: float
+    released: bool = False
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host}"
+
+
+def holder(paths: StudyPaths) -> Lease | None:
+    """Who drives this study, as far as can be told at once."""
+    lease = read_lease(paths)
+    if lease is None or lease.released:
+        return None
+    if lease.boot == _boot():
+        with suppress(OSError), paths.lock.open("rb") as file:
+            return None if _lock(file, fcntl.LOCK_SH) else lease
+    # Of another machine nothing but its own clock is known here.
+    return lease if time.time() - lease.renewed_at < PATIENCE_S else None
+
+
+def refusal(paths: StudyPaths) -> StudyError:
+    """What whoever comes second is told."""
+    return StudyError(
+        f"study {paths.name!r} is being run by {read_lease(paths) or 'another process'}; wait for it, or stop it with "
+        f"`study stop {paths.name}`"
+    )
+
+
+def read_lease(paths: StudyPaths) -> Lease | None:
+    """The newest lease that can be read: whoever has just created one may not have written it yet."""
+    for _, path in reversed(_leases(paths)):
+        with suppress(OSError, ValueError, TypeError):
+            return Lease(**json.loads(path.read_bytes()))
+    return None
+
+
+@contextmanager
+def hold(
+    paths: StudyPaths, on_heartbeat: Callable[[], None], on_loss: Callable[[], None], tell: Callable[[str], None]
+) -> Iterator["Holding"]:
+    """Be the one process that writes this study's record.
+
+    Args:
+        paths: the study, whose folder exists.
+        on_heartbeat: called every ``HEARTBEAT_S`` from another thread.
+        on_loss: called once, from that thread, when another process has taken over.
+        tell: takes a sentence for people when a holder elsewhere has to be watched before it counts as dead.
+
+    Raises:
+        StudyError: another process is.
+    """
+    with paths.lock.open("ab") as lock_file:
+        has_lock = _wait_for_lock(paths, lock_file)
+        holding = _take_over(paths, has_lock, tell)
+        ended = Event()
+        heart = Thread(target=_beat, args=(holding, ended, on_heartbeat, on_loss), name="heartbeat", daemon=True)
+        heart.start()
+        try:
+            yield holding
+        finally:
+            ended.set()
+            heart.join()
+            with suppress(OSError):
+                # A disk without space must not hide why the study ends; the freed lock says the same.
+                holding.renew(released=True)
+
+
+class Holding:
+    """A lease in the hands of its holder."""
+
+    def __init__(self, path: Path, lease: Lease) -> None:
+        self.path, self.lease = path, lease
+        self._driven_before_s, self._began = lease.driven_s, time.monotonic()
+
+    def driven_s(self) -> float:
+        """How long the study has been driven, by this holder and all before it."""
+        return self._driven_before_s + time.monotonic() - self._began
+
+    def renew(self, *, released: bool = False) -> None:
+        self.lease = replace(
+            self.lease,
+            heartbeat=self.lease.heartbeat + 1,
+            renewed_at=time.time(),
+            driven_s=self.driven_s(),
+            released=released,
+        )
+        write_json(self.path, asdict(self.lease))
+
+    def is_lost(self) -> bool:
+        """Whether another process has created a greater number."""
+        return any(path.name > self.path.name for path in self.path.parent.glob("*.json"))
+
+
+def _wait_for_lock(paths: StudyPaths, file: IO[bytes]) -> bool:
+    """Lock this machine's processes out; False where the file system has no locks.
+
+    Raises:
+        StudyError: a living process holds the lock.
+    """
+    deadline = time.monotonic() + LOCK_WAIT_S
+    try:
+        while not _lock(file, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                raise refusal(paths)
+            time.sleep(0.02)
+    except OSError:
+        return False
+    return True
+
+
+def _lock(file: IO[bytes], kind: int) -> bool:
+    """Whether the lock was free; it is ours until ``file`` is closed.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def _take_over(paths: StudyPaths, has_lock: bool, tell: Callable[[str], None]) -> Holding:
+    """Create the next lease, once there is none or its holder has released it or is dead."""
+    paths.lease.mkdir(exist_ok=True)
+    before = _leases(paths)
+    last = read_lease(paths)
+    if before and (last is None or not last.released):
+        freed = has_lock and last is not None and last.boot == _boot()
+        if not freed:
+            _expect_no_heartbeat(paths, before[-1][1], tell)
+    now = time.time()
+    lease = Lease(socket.gethostname(), _boot(), os.getpid(), now, 0, now, last.driven_s if last else 0.0)
+    number = before[-1][0] + 1 if before else 1
+    path = paths.lease / f"{number:06d}.json"
+    try:
+        with path.open("x") as file:
+            file.write(json.dumps(asdict(lease)))
+    except FileExistsError:
+        raise refusal(paths) from None
+    holding = Holding(path, lease)
+    if holding.is_lost():
+        # Others have come and gone since we looked.
+        path.unlink()
+        raise refusal(paths)
+    for _, older in before:
+        older.unlink(missing_ok=True)
+    return holding
+
+
+def _expect_no_heartbeat(paths: StudyPaths, path: Path, tell: Callable[[str], None]) -> None:
+    """Watch another's lease for as long as a living holder cannot be silent.
+
+    Raises:
+        StudyError: it changes.
+    """
+    tell(f"{read_lease(paths) or 'Another process'} may be running this study; watching for {PATIENCE_S:.0f} s ...")
+    seen, deadline = _content(path), time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        time.sleep(min(HEARTBEAT_S, PATIENCE_S) / 2)
+        if _content(path) != seen:
+            raise refusal(paths)
+
+
+def _beat(holding: Holding, ended: Event, on_heartbeat: Callable[[], None], on_loss: Callable[[], None]) -> None:
+    while not ended.wait(HEARTBEAT_S):
+        if holding.is_lost():
+            on_loss()
+            return
+        with suppress(OSError):
+            # A full disk ends the study where it has something to write, not here.
+            holding.renew()
+        on_heartbeat()
+
+
+def _leases(paths: StudyPaths) -> list[tuple[int, Path]]:
+    return sorted((int(path.stem), path) for path in paths.lease.glob("*.json") if path.stem.isdigit())
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _boot() -> str:
+    """Tells this run of this machine's kernel from every other."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return socket.gethostname()

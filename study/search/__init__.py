@@ -1,0 +1,9 @@
+"""Optuna: one study an arm, asked and told by us; nothing else in this package knows it.
+
+Arms are strata, never a sampled parameter: each has its own sampler, its own rungs and the same number of trials.
+"""
+
+from study.search.arm import ArmSearch
+from study.search.storage import Tables, open_storage
+
+__all__ = ["ArmSearch", "Tables", "open_storage"]

@@ -1,0 +1,117 @@
+"""Where MLflow is: read from the study file or the environment, checked before anything runs, shown without secrets."""
+
+import os
+import re
+import sqlite3
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from study.errors import BadStudyInput
+from study.paths import StudyPaths
+from study.sections import Tracking
+
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_USER_PART = re.compile(r"//\S*@")
+_SECRET_OPTION = re.compile(r"([?&][^=&\s]*(?:pass|pwd|token|secret|key)[^=&\s]*=)[^&\s]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Address:
+    """A tracking URI that can be used.
+
+    Attributes:
+        uri: what MLflow is given; that of a database may hold a password, so it is never shown or written.
+    """
+
+    uri: str = field(repr=False)
+
+    @property
+    def shown(self) -> str:
+        return without_secrets(self.uri)
+
+    @property
+    def is_server(self) -> bool:
+        return urlsplit(self.uri).scheme in ("http", "https")
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The file of an SQLite database; None for everything else."""
+        return Path(self.uri.removeprefix("sqlite:///")) if re.match(r"sqlite:///[^?]+$", self.uri) else None
+
+
+def find(paths: StudyPaths, tracking: Tracking) -> Address:
+    """The study file's, or ``MLFLOW_TRACKING_URI``, or one SQLite file beside all studies of the folder.
+
+    User and password in the address of a server move to ``MLFLOW_TRACKING_USERNAME`` and ``_PASSWORD``, where MLflow
+    looks for them: what is not in the address cannot get into a message.
+
+    Raises:
+        BadStudyInput: no server or database can be there, or the study file, which goes into the record, holds a
+            secret.
+    """
+    source = "tracking.uri" if tracking.uri else "MLFLOW_TRACKING_URI"
+    given = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.mlflow_database.resolve()}"
+    try:
+        parts = urlsplit(given)
+        where = parts.hostname, parts.port
+    except ValueError as error:
+        raise BadStudyInput(f"{source} {without_secrets(given)!r} is no address: {error}") from None
+    if tracking.uri and holds_secret(tracking.uri):
+        raise BadStudyInput(
+            f"tracking.uri {without_secrets(given)!r} must hold no password or token, which would end up in the "
+            "record: use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    scheme = parts.scheme.partition("+")[0]
+    if scheme in ("http", "https"):
+        if where[0] is None:
+            raise BadStudyInput(f"{source} {without_secrets(given)!r} names no host")
+        if parts.username:
+            os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+            os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+            given = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    elif scheme not in DATABASES:
+        raise BadStudyInput(
+            f"{source} {without_secrets(given)!r} must begin with http://, https:// or the name of a database "
+            f"({', '.join(DATABASES)}), for instance sqlite:///mlflow.db"
+        )
+    address = Address(given)
+    if (file := address.sqlite_file) is not None:
+        _expect_writable(file, source)
+    return address
+
+
+def holds_secret(uri: str) -> bool:
+    """Whether an address has a password, a token in place of a server's user, or a secret option."""
+    parts = urlsplit(uri)
+    has_token = parts.scheme in ("http", "https") and parts.username
+    return bool(parts.password or has_token or _SECRET_OPTION.search(uri))
+
+
+def without_secrets(text: str) -> str:
+    """A text that may hold addresses, without the users, passwords and tokens in them."""
+    return _SECRET_OPTION.sub(r"\1***", _USER_PART.sub("//***@", text))
+
+
+def _expect_writable(file: Path, source: str) -> None:
+    """A database that somebody else is writing to counts as writable.
+
+    Raises:
+        BadStudyInput: it cannot be made or written, or is something else.
+    """
+    try:
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=file.parent).close()
+            return
+        connection = sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True, timeout=0)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            # On a disk that is read-only the line above is no complaint yet. It is never committed.
+            connection.execute("CREATE TABLE is_this_writable (yes)")
+        finally:
+            connection.close()
+    except (OSError, sqlite3.Error) as error:
+        if "locked" not in str(error):
+            raise BadStudyInput(f"{source} {file} cannot be written as an SQLite database: {error}") from None

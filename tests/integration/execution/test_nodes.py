@@ -1,0 +1,79 @@
+"""Several nodes, of one machine: what is lost with one goes on elsewhere, and one that joins is used."""
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ray import cloudpickle
+from ray.cluster_utils import Cluster
+
+from hpgan_core.trainable import EpochReport
+from hpgan_core.windows import MotionData
+from study import execution
+from study.execution import Resources
+from study.job import train_job
+from tests.integration.execution import crew as crew_module
+from tests.integration.execution.crew import Crew, train_carefully
+
+ONE_CPU = Resources(1, 0, None)
+NODE = {"num_cpus": 1, "include_dashboard": False}
+
+
+@pytest.fixture
+def machines() -> Iterator[Cluster]:
+    """A head where nothing trains, and one node with a processor."""
+    cloudpickle.register_pickle_by_value(crew_module)
+    machines = Cluster(initialize_head=True, head_node_args=NODE | {"num_cpus": 0, "num_gpus": 2})
+    try:
+        machines.add_node(**NODE)
+        with execution.cluster(machines.address):
+            yield machines
+    finally:
+        machines.shutdown()
+
+
+def test_a_lost_node_costs_its_trial_nothing_that_a_checkpoint_holds(
+    machines: Cluster, motion: MotionData, make_job: Any, tmp_path: Any
+) -> None:
+    class Killer(Crew):
+        def on_epoch(self, key: str, report: EpochReport) -> bool:
+            if report.epoch == 5 and not self.retries:
+                os.kill(first.all_processes["raylet"][0].process.pid, signal.SIGKILL)
+            return super().on_epoch(key, report)
+
+        def on_retry(self, key: str, failure: Any) -> None:
+            super().on_retry(key, failure)
+            machines.add_node(**NODE)
+
+    (first,) = machines.worker_nodes
+    crew = Killer([make_job("a", epochs=2000)], stop_at={"a": 12})
+    execution.run(crew, motion, ONE_CPU, tmp_path / "ray", train_carefully)
+    assert crew.story("a") == ["lost_node", "ended"]
+    assert crew.retries["a"][0].cause == "the node that trained it is gone"
+    second = crew.reports["a"][crew.epochs("a").index(1, 1) :]
+    assert [report.epoch for report in second] == list(range(1, 13))
+    # What the checkpoint holds is told again with the times of its first training.
+    assert [report.seconds for report in second[:5]] == [report.seconds for report in crew.reports["a"][:5]]
+    alone: list[EpochReport] = []
+    train_job(make_job("b", epochs=12), motion, alone.append)
+    assert [report.members for report in second] == [report.members for report in alone]
+
+
+def test_a_node_that_joins_is_used(machines: Cluster, motion: MotionData, make_job: Any, tmp_path: Any) -> None:
+    class Growing(Crew):
+        def on_epoch(self, key: str, report: EpochReport) -> bool:
+            if report.epoch == 1 and key == "a":
+                machines.add_node(**NODE)
+            super().on_epoch(key, report)
+            return key == "a" and "b" in self.failures
+
+    crew = Growing([make_job("a", epochs=5000), make_job("b")])
+    execution.run(crew, motion, ONE_CPU, tmp_path / "ray")
+    assert crew.events == [("start", "a"), ("start", "b"), ("end", "b"), ("end", "a")]
+
+
+@pytest.mark.parametrize(("gpus", "slots"), [(1, 2), (2, 1), (0.5, 4), (0.4, 4), (0.1, 20)])
+def test_a_part_of_a_gpu_is_of_one_gpu(machines: Cluster, gpus: float, slots: int) -> None:
+    assert execution.slots(Resources(0, gpus, None)) == slots
