@@ -39,6 +39,9 @@ def cluster(address: str | None) -> Iterator[None]:
     Raises:
         StudyError: Ray cannot be started or reached.
     """
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    # Deaths of processes are told by their trials; Ray would print a paragraph each.
+    ray._private.worker._worker_logs_enabled = False  # noqa: SLF001
     with ExitStack() as stack:
         local: dict[str, Any] = {}
         if address is not None:
@@ -61,16 +64,10 @@ def cluster(address: str | None) -> Iterator[None]:
                 f"cannot {where}: {str(error) or type(error).__name__}; check the address, the token and that it runs"
             ) from error
         stack.callback(ray.shutdown)
-        _silence()
+        if threading.current_thread() is threading.main_thread():
+            # Ray has put in an answer of its own, a native trace and an exit, above and below Python's.
+            signal.signal(signal.SIGTERM, on_terminate)
         yield
-
-
-def _silence() -> None:
-    """Deaths of processes are told by their trials: Ray would print a paragraph each, and a native trace on SIGTERM."""
-    ray._private.worker._worker_logs_enabled = False  # noqa: SLF001
-    if threading.current_thread() is threading.main_thread():
-        # Ray has put its own handler below Python's, where `signal` does not see it.
-        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
 
 def _expect_listener(address: str) -> None:

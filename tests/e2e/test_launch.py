@@ -101,7 +101,7 @@ def test_a_finished_study_is_not_run_again(launched: Any, run_study: RunStudy) -
     assert run.returncode == 0, run.stderr
     assert "nothing is left to run" in run.stdout
     assert {path: path.stat().st_mtime_ns for path in launched.study.glob("trials/*/*/*.json*")} == before
-    assert len(before) == 12 * 3
+    assert len(before) == 12 * 4
 
 
 @pytest.mark.parametrize("kind", ["best", "pruned", "confirm"])

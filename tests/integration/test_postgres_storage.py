@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -16,9 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import optuna
 import pytest
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import event
 
@@ -156,15 +155,18 @@ def test_both_databases_hold_the_same_trials_and_anybody_can_read_them(
     tables, plain = open_tables(), open_at(None, file="plain.db")
     asked = run_trials(arm_search(tables), 14)
     assert asked == run_trials(arm_search(plain), 14)
-    anybody = RDBStorage(tables.rdb.url)
-    study = optuna.load_study(study_name=f"shared{tables.owner}/gt", storage=anybody)
-    facts = [
-        [(t.number, t.state, t.params, t.distributions, t.values, t.intermediate_values, t.user_attrs) for t in trials]
-        for trials in (study.trials, arm_search(plain).study.trials)
-    ]
-    assert facts[0] == facts[1]
-    gc.collect()
-    anybody.engine.dispose()
+    program = """
+import optuna, sys
+for trial in optuna.load_study(study_name=sys.argv[1], storage=sys.argv[2]).trials:
+    print(trial.number, trial.state.name, trial.params, trial.values, trial.intermediate_values, trial.user_attrs)
+"""
+    said = []
+    for database in (tables, plain):
+        command = [sys.executable, "-c", program, f"shared{database.owner}/gt", database.rdb.url]
+        said.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert said[0] == said[1]
+    study = arm_search(tables).study
+    assert len(study.trials) == len(said[0].splitlines()) == 14
     assert [trial.params for trial in study.trials] == asked
     assert {trial.state for trial in study.trials} == {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
     pruned = [trial for trial in study.trials if trial.state == TrialState.PRUNED]

@@ -70,7 +70,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def leases(record: Record) -> list[str]:
-    return sorted(path.name for path in record.paths.lease.iterdir())
+    return sorted(path.name for path in record.paths.lease.glob("[0-9]*.json"))
 
 
 @pytest.mark.usefixtures("hasty")
