@@ -29,7 +29,15 @@ RECOMMENDED = {
     "consistency_weight": 0.1,
     "bone_weight": 10.0,
 }
-COLUMNS = {"ade": ".3f", "fde": ".3f", "apd": ".2f", "joint_error_mm": ".0f", "bone_error": ".3f", "jerk_ratio": ".2f"}
+COLUMNS = {
+    "ade": ".3f",
+    "fde": ".3f",
+    "apd": ".2f",
+    "joint_error_mm": ".0f",
+    "bone_error": ".3f",
+    "jerk_ratio": ".2f",
+    "raw_jerk_ratio": ".2f",
+}
 
 
 def motion_data(folder: Path | None) -> MotionData:
@@ -77,7 +85,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of .skeleton files; default: synthetic motion")
     parser.add_argument("--preset", action="append", choices=list(PRESETS), help="default: all; may be repeated")
     options = parser.parse_args()
-    print("| preset | losses | ADE m | FDE m | APD m | joint mm | bones | jerk |")
+    print("| preset | losses | ADE m | FDE m | APD m | joint mm | bones | jerk | raw jerk |")
     print("|" + " --- |" * (2 + len(COLUMNS)))
     for row in rows(options.data, options.preset or list(PRESETS), options.epochs, options.seeds):
         print("| " + " | ".join(row) + " |", flush=True)

@@ -4,7 +4,7 @@ Each takes motions ``(..., B, T, J, 3)`` and returns one number for each leading
 gives ``(S,)``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
@@ -26,7 +26,7 @@ class MotionLoss(Protocol):
     def __call__(self, past: Tensor, predicted: Tensor, future: Tensor, skeleton: Skeleton) -> Tensor: ...
 
 
-def bone_lengths(motion: Tensor, skeleton: Skeleton, bones: Sequence[tuple[int, int]] | None = None) -> Tensor:
+def bone_lengths(motion: Tensor, skeleton: Skeleton, bones: tuple[tuple[int, int], ...] | None = None) -> Tensor:
     """Length of every bone in the unit of ``motion``: ``(..., J, 3)`` to ``(..., bones)``.
 
     Args:
@@ -144,7 +144,7 @@ def literal_bone_loss(past: Tensor, predicted: Tensor, future: Tensor, skeleton:
 
 
 def relative_bone_change(
-    past: Tensor, motion: Tensor, skeleton: Skeleton, bones: Sequence[tuple[int, int]] | None = None
+    past: Tensor, motion: Tensor, skeleton: Skeleton, bones: tuple[tuple[int, int], ...] | None = None
 ) -> Tensor:
     """|bone length - its last observed length| / its last observed length, ``(..., T, bones)``."""
     reference = bone_lengths(past[..., -1:, :, :], skeleton, bones)
@@ -164,11 +164,15 @@ class LossRow:
 
 
 LOSSES: dict[str, LossRow] = {
-    "gt": LossRow({"mean": gt_loss}, "normalised", ("ade", "fde", "joint_error_mm")),
+    "gt": LossRow({"mean": gt_loss}, "normalised", ("ade", "fde", "mmade", "mmfde", "joint_error_mm")),
     "consistency": LossRow(
         {"mean": consistency_loss, "literal": literal_consistency_loss},
         "normalised",
-        ("jerk_ratio", "first_frame_jump_mm"),
+        ("jerk_ratio", "raw_jerk_ratio", "first_frame_jump_mm"),
     ),
-    "bone": LossRow({"mean": bone_loss, "literal": literal_bone_loss}, "metres", ("bone_error", "bone_jitter")),
+    "bone": LossRow(
+        {"mean": bone_loss, "literal": literal_bone_loss},
+        "metres",
+        ("bone_error", "bone_error_rmse", "bone_jitter", "bone_jitter_rmse"),
+    ),
 }

@@ -15,15 +15,24 @@ from hpgan_core.checkpoint import read_newest_checkpoint, write_checkpoint
 from hpgan_core.config import TrainingConfig
 from hpgan_core.durable import write_durably
 from hpgan_core.errors import BadInput
-from hpgan_core.evaluation import diverged, evaluate_population, evaluation_windows
-from hpgan_core.metrics import evaluate_baselines
+from hpgan_core.evaluation import (
+    Outcome,
+    cut,
+    evaluate_baselines,
+    evaluate_population,
+    evaluation_windows,
+    held_out_windows,
+    outcome,
+)
 from hpgan_core.streams import stream
 from hpgan_core.training import Population
-from hpgan_core.windows import MotionData, gather
+from hpgan_core.windows import MotionData
 
 # A checkpoint of a large population takes longer than an epoch of a small one: at most one in so many seconds.
 CHECKPOINT_INTERVAL_S = 20.0
 SHOWCASE_WINDOWS, SHOWCASE_FUTURES = 3, 4
+# The showcase is chosen among so many windows: enough to find lively ones in a data set of any size.
+SHOWCASE_CANDIDATES = 10_000
 # Every epoch is judged by the same z: evaluation streams are numbered by what they judge, not by epoch.
 VALIDATION_Z, TEST_Z, SHOWCASE_Z = range(3)
 
@@ -36,9 +45,11 @@ class EpochReport:
         epoch: 1-based.
         members: every metric of every member, ``{"val/ade": [member 0, member 1, ...], ...}``; where a member has
             diverged, some are not finite.
-        mean: mean over the members that have not diverged; empty when all have.
+        mean: mean over the members that have not diverged; empty when all have. Collapsed ones count: they are results.
         spread: their standard deviation; empty for fewer than two.
-        diverged: how many members have non-finite metrics.
+        outcomes: what has become of each member.
+        diverged: how many members have numbers that are not finite.
+        collapsed: how many members predict one future whatever z is.
         seconds: training and evaluation time of this epoch.
         motions: what the first member predicts for the showcase windows, metres, ``(windows, futures, T, J, 3)``; None
             in reports that are given again.
@@ -48,21 +59,34 @@ class EpochReport:
     members: dict[str, list[float]]
     mean: dict[str, float]
     spread: dict[str, float]
+    outcomes: list[Outcome]
     diverged: int
+    collapsed: int
     seconds: float
     motions: np.ndarray | None = None
 
     @classmethod
     def summarise(
-        cls, epoch: int, by_member: Sequence[Mapping[str, float]], seconds: float, motions: np.ndarray | None = None
+        cls, epoch: int, by_member: Sequence[Mapping[str, float]], seconds: float, movement: float = 0.0
     ) -> "EpochReport":
-        """Gather the metrics of each member under their names."""
-        healthy = [metrics for metrics in by_member if not diverged(metrics)]
+        """Gather the metrics of each member under their names.
+
+        ``movement`` is how far people move on the validation windows, metres: what a collapse shows against. Without
+        it nobody is called collapsed.
+        """
+        outcomes = [outcome(metrics, metrics.get("val/apd", 0.0), movement) for metrics in by_member]
+        sound = [metrics for metrics, its_outcome in zip(by_member, outcomes, strict=True) if its_outcome != "diverged"]
         names = list(by_member[0])
-        mean = {name: fmean(metrics[name] for metrics in healthy) for name in names} if healthy else {}
-        spread = {name: stdev(metrics[name] for metrics in healthy) for name in names} if len(healthy) > 1 else {}
-        members = {name: [metrics[name] for metrics in by_member] for name in names}
-        return cls(epoch, members, mean, spread, len(by_member) - len(healthy), seconds, motions)
+        return cls(
+            epoch,
+            members={name: [metrics[name] for metrics in by_member] for name in names},
+            mean={name: fmean(metrics[name] for metrics in sound) for name in names} if sound else {},
+            spread={name: stdev(metrics[name] for metrics in sound) for name in names} if len(sound) > 1 else {},
+            outcomes=outcomes,
+            diverged=outcomes.count("diverged"),
+            collapsed=outcomes.count("collapsed"),
+            seconds=seconds,
+        )
 
 
 def train(
@@ -128,7 +152,8 @@ def train(
             )
             by_member = [metrics | more for metrics, more in zip(by_member, test_metrics, strict=True)]
         motions = population.predict(showcase_past, showcase_z)[0].cpu().numpy()
-        reports.append(EpochReport.summarise(epoch, by_member, time.monotonic() - started))
+        seconds = time.monotonic() - started
+        reports.append(EpochReport.summarise(epoch, by_member, seconds, validation.reference.movement))
         if resume_from and (last or time.monotonic() - last_checkpoint > CHECKPOINT_INTERVAL_S):
             content = {"run": run, "reports": [asdict(past) for past in reports], "population": population.state()}
             write_checkpoint(resume_from, epoch, content)
@@ -144,8 +169,8 @@ def showcase(data: MotionData) -> tuple[np.ndarray, np.ndarray]:
     Validation windows at even distances among the half whose past and future are both lively: of a person
     who stands still all predictions look alike, and who is about to begin cannot be predicted.
     """
-    starts = data.validation.strided_starts(data.past_frames, data.window)
-    windows = gather(torch.tensor(data.validation.frames), starts, data.window)
+    starts = data.validation.strided_starts(data.past_frames, data.window, SHOWCASE_CANDIDATES)
+    windows = torch.tensor(cut(data.validation, starts, data.window))
     distance = (windows - windows[:, data.past_frames - 1 : data.past_frames]).norm(dim=-1).mean(-1)
     liveliness = torch.minimum(_rank(distance[:, : data.past_frames]), _rank(distance[:, data.past_frames :]))
     lively = torch.nonzero(liveliness >= liveliness.median()).squeeze(1)
@@ -168,10 +193,7 @@ def write_motions(path: Path, motions: np.ndarray) -> None:
 
 def baselines_on_test(data: MotionData, final_windows: int) -> dict[str, dict[str, float]]:
     """Every metric of the baselines that need no training, on the test windows that populations are evaluated on."""
-    starts = data.test.strided_starts(data.past_frames, data.window, final_windows)
-    windows = gather(torch.tensor(data.test.frames), starts, data.window)
-    past, truth = windows[:, : data.past_frames], windows[:, data.past_frames :]
-    return evaluate_baselines(past, truth, data.skeleton, data.frame_rate_hz)
+    return evaluate_baselines(held_out_windows(data, data.test, final_windows))
 
 
 def _with_prefix(prefix: str, by_member: list[dict[str, float]]) -> list[dict[str, float]]:

@@ -114,7 +114,7 @@ class Population:
         """
         config, shape = self.config, (self.steps_per_epoch, self.batch_size)
         starts = torch.split(self._sample_starts(epoch).to(self.device), self.batch_size, dim=1)
-        z = self.sample_z(streams(self.seeds, "z", epoch), *shape, self.z_per_step, config.z_size)
+        z = self._sample_epochs_z(epoch, *shape)
         mixed = 1 if config.gp_alpha == "batch" else self.batch_size
         mixes = sample_uniform(
             streams(self.seeds, "interpolation", epoch), shape[0], mixed, config.critic_iterations
@@ -159,10 +159,20 @@ class Population:
             ]
         )
 
-    @property
-    def z_per_step(self) -> int:
-        """How many z each window of a batch has: one for each update with ``resample_z``, otherwise one for all."""
-        return self.config.critic_iterations + self.config.generator_iterations if self.config.resample_z else 1
+    def _sample_epochs_z(self, epoch: int, *shape: int) -> Tensor:
+        """An epoch's random vectors, ``(S, *shape, z, Z)``, ``z`` of them for each window as ``train_step`` takes them.
+
+        Those of the critic's updates have a stream of their own, so that the generator's do not depend on how many
+        updates the critic makes.
+        """
+        counts = {"critic_z": self.config.critic_iterations, "z": self.config.generator_iterations}
+        if not self.config.resample_z:
+            counts = {"z": 1}
+        drawn = [
+            self.sample_z(streams(self.seeds, purpose, epoch), *shape, count, self.config.z_size)
+            for purpose, count in counts.items()
+        ]
+        return torch.cat(drawn, dim=-2)
 
     def train_step(self, windows: Tensor, z: Tensor, mixes: Tensor) -> dict[str, Tensor]:
         """``critic_iterations`` critic updates, one of the discriminator, ``generator_iterations`` of the generator.
@@ -173,7 +183,7 @@ class Population:
 
         Args:
             windows: metres, ``(S, B, T, J, 3)``.
-            z: ``(S, B, z_per_step, Z)``.
+            z: ``(S, B, z, Z)``: one for all updates or, with ``resample_z``, one for each, the critic's first.
             mixes: interpolation factors, ``(S, B, critic_iterations)`` or, one a batch, ``(S, 1, critic_iterations)``.
         """
         anchor = self.normaliser.anchor(windows[:, :, : self.past_frames])
