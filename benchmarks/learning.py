@@ -2,6 +2,7 @@
 
     python -m benchmarks.learning
     python -m benchmarks.learning --data ../shared/data/ui_prmd/skeletons
+    python -m benchmarks.learning --preset original --losses consistency+bone --set hidden_size=128
 
 prints a Markdown table: mean over seeds ± half of the 95 % interval, on the people of the test split. In the preset
 ``recommended`` weights are fixed at values at which each loss has about the size of the critic's gradient; a study
@@ -9,10 +10,12 @@ searches them. The presets ``original`` and ``report`` keep theirs.
 """
 
 import argparse
+import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from hpgan_core.config import LOSS_NAMES, TrainingConfig
 from hpgan_core.data import read_recordings
@@ -45,12 +48,9 @@ def motion_data(folder: Path | None) -> MotionData:
     return build_motion_data(read_recordings({"dataset": "ntu_rgbd", "root": folder} if folder else synthetic))
 
 
-def final_metrics(
-    folder: Path | None, preset: str, losses: tuple[str, ...], epochs: int, seeds: int
-) -> dict[str, list[float]]:
+def final_metrics(folder: Path | None, settings: dict[str, Any], seeds: int) -> dict[str, list[float]]:
     """Test metrics of every member of one population."""
     configure_torch()
-    settings = {"preset": preset, "losses": losses, "epochs": epochs} | (RECOMMENDED if preset == "recommended" else {})
     last: dict[str, list[float]] = {}
     train(
         TrainingConfig.from_mapping(settings),
@@ -62,32 +62,42 @@ def final_metrics(
     return {name.removeprefix("test/"): values for name, values in last.items() if name.startswith("test/")}
 
 
-def rows(folder: Path | None, presets: list[str], epochs: int, seeds: int) -> Iterator[list[str]]:
+def rows(folder: Path | None, cases: list[dict[str, Any]], seeds: int) -> Iterator[list[str]]:
     """Cells of the table."""
-    cases = [(preset, losses) for preset in presets for losses in ARMS]
     with ProcessPoolExecutor(2) as pool:
-        running = [pool.submit(final_metrics, folder, preset, losses, epochs, seeds) for preset, losses in cases]
-        for (preset, losses), future in zip(cases, running, strict=True):
+        running = [pool.submit(final_metrics, folder, settings, seeds) for settings in cases]
+        for settings, future in zip(cases, running, strict=True):
             intervals = {name: mean_interval(values) for name, values in future.result().items()}
             cells = [
                 f"{intervals[name].mean:{form}} ±{intervals[name].high - intervals[name].mean:{form}}"
                 for name, form in COLUMNS.items()
             ]
-            yield [preset, " + ".join(losses) or "none", *cells]
+            yield [settings["preset"], " + ".join(settings["losses"]) or "none", *cells]
     for name, metrics in baselines_on_test(motion_data(folder), TrainingConfig().final_windows).items():
         yield ["baseline", name.replace("_", " "), *(format(metrics[column], form) for column, form in COLUMNS.items())]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--data", type=Path, help="folder of .skeleton files; default: synthetic motion")
     parser.add_argument("--preset", action="append", choices=list(PRESETS), help="default: all; may be repeated")
+    parser.add_argument("--losses", action="append", help="e.g. gt+bone or none; default: all combinations; repeatable")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting; repeatable")
     options = parser.parse_args()
+    arms = [tuple(losses.split("+")) if losses != "none" else () for losses in options.losses or []] or ARMS
+    more = {name: json.loads(value) for name, value in (setting.split("=") for setting in options.set)}
+    cases = [
+        {"preset": preset, "losses": losses, "epochs": options.epochs}
+        | (RECOMMENDED if preset == "recommended" else {})
+        | more
+        for preset in options.preset or PRESETS
+        for losses in arms
+    ]
     print("| preset | losses | ADE m | FDE m | APD m | joint mm | bones | jerk | raw jerk |")
     print("|" + " --- |" * (2 + len(COLUMNS)))
-    for row in rows(options.data, options.preset or list(PRESETS), options.epochs, options.seeds):
+    for row in rows(options.data, cases, options.seeds):
         print("| " + " | ".join(row) + " |", flush=True)
 
 

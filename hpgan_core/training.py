@@ -189,10 +189,8 @@ class Population:
         anchor = self.normaliser.anchor(windows[:, :, : self.past_frames])
         real = self.normaliser.normalise(windows, anchor).flatten(-2)
         past, future = real[:, :, : self.past_frames], real[:, :, self.past_frames :]
-        critic_z, generator_z = (
-            z[:, :, : -self.config.generator_iterations],
-            z[:, :, -self.config.generator_iterations :],
-        )
+        n_generator_z = self.config.generator_iterations if self.config.resample_z else 1
+        critic_z, generator_z = z[:, :, :-n_generator_z], z[:, :, -n_generator_z:]
         predicted = self.generator(past, generator_z[:, :, :1], self.future_frames).squeeze(2)
         shown = predicted.detach().unsqueeze(2)
         if self.config.resample_z:
@@ -203,7 +201,7 @@ class Population:
         losses |= self._train_discriminator(real.flatten(2), join(past, predicted.detach()))
         for iteration in range(self.config.generator_iterations):
             if iteration > 0:
-                its_z = generator_z[:, :, iteration % generator_z.shape[2], None]
+                its_z = generator_z[:, :, iteration % n_generator_z, None]
                 predicted = self.generator(past, its_z, self.future_frames).squeeze(2)
             losses |= self._train_generator(past, predicted, future, anchor)
         self._average_generator()
