@@ -306,6 +306,7 @@ class Population:
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.epochs_done = state["epochs_done"]
+        self._captured = None  # it writes to the optimizers' tensors, which are about to be replaced
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(state[name])
 
