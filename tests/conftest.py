@@ -17,6 +17,14 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Archives that a study makes of folders go, from the commands that tests run too."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HPGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def denormal_numbers() -> Iterator[None]:
     """A training process flushes them to zero, for good; the next test is none."""
