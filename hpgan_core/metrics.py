@@ -299,7 +299,8 @@ def _smooth_third_difference(frames: int, degree: int) -> Tensor:
     """The matrix ``(T - 3, T)`` that gives the third differences of the polynomial through T frames."""
     time = torch.linspace(-1, 1, frames, dtype=torch.float64).unsqueeze(1)
     polynomials, _ = torch.linalg.qr(time ** torch.arange(min(degree, frames - 1) + 1))
-    return (polynomials @ polynomials.T).diff(n=3, dim=0)
+    smoothing: Tensor = polynomials @ polynomials.T
+    return smoothing.diff(n=3, dim=0)
 
 
 def first_frame_jump_mm(past: Tensor, predicted: Tensor) -> Tensor:

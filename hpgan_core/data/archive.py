@@ -219,10 +219,11 @@ def write_archive(
         "rejected/reason": _bytes([reject.reason for reject in rejected]),
     }
     shape = (starts[-1], skeleton.n_joints, 3)
-    # HDF5 does not survive a disk that fills while it writes.
-    with path.open("wb") as file:
-        n_bytes = 4 * math.prod(shape) + sum(column.nbytes for column in columns.values()) + _OVERHEAD_BYTES
-        os.posix_fallocate(file.fileno(), 0, n_bytes)
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        # HDF5 does not survive a disk that fills while it writes.
+        with path.open("wb") as file:
+            n_bytes = 4 * math.prod(shape) + sum(column.nbytes for column in columns.values()) + _OVERHEAD_BYTES
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
     # Mapped numbers are slow unless they lie at multiples of their size.
     aligned = {"alignment_threshold": _USER_BLOCK_BYTES, "alignment_interval": _USER_BLOCK_BYTES}
     with h5py.File(path, "w", userblock_size=_USER_BLOCK_BYTES, **aligned) as file:

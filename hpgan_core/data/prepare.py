@@ -16,6 +16,7 @@ from filelock import FileLock
 from hpgan_core.data.archive import FORMAT_VERSION, Archive, Entry, open_archive, write_archive
 from hpgan_core.data.parallel import Outcome, read_in_order
 from hpgan_core.data.recordings import Recording, Rejected, Source
+from hpgan_core.durable import sync_folder
 from hpgan_core.errors import BadInput, MalformedRecording
 
 FILES_A_SYNC = 256  # a crash costs the reading of no more
@@ -229,11 +230,7 @@ class _Partial:
                 source_key=self._key,
             )
         whole.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
 
 
 def _entry(line: bytes) -> list[Any]:
