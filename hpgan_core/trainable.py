@@ -98,6 +98,7 @@ def train(
     *,
     test: bool = False,
     device: str = "cpu",
+    cuda_graph: bool = False,
 ) -> Population:
     """Train one member for each seed, stacked, and call ``report`` after every epoch.
 
@@ -110,6 +111,7 @@ def train(
             are given again first, so that a caller that missed some loses none.
         test: open the test split after the last epoch; its metrics stand in the last report as ``test/...``.
         device: where to train, e.g. ``cpu`` or ``cuda``.
+        cuda_graph: launch each step as one CUDA graph; untried on hardware, see ``capture.py``.
 
     Returns:
         The trained population.
@@ -121,7 +123,7 @@ def train(
         config = TrainingConfig.from_mapping(config)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise BadInput(f"seeds must be distinct integers of 0 or more, found {list(seeds)}")
-    population = Population(config, data, seeds, device)
+    population = Population(config, data, seeds, device, cuda_graph=cuda_graph)
     run = {"config": config.to_mapping(), "seeds": [int(seed) for seed in seeds], "data": data.digest, "test": test}
     reports = _resume(population, resume_from, run) if resume_from else []
     for past_report in reports:
