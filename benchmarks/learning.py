@@ -19,8 +19,9 @@ from typing import Any
 
 from hpgan_core.config import LOSS_NAMES, TrainingConfig
 from hpgan_core.data import read_recordings
+from hpgan_core.evaluation import evaluate_baselines, held_out_windows, measure
 from hpgan_core.presets import PRESETS
-from hpgan_core.trainable import baselines_on_test, configure_torch, train
+from hpgan_core.trainable import configure_torch, train
 from hpgan_core.windows import MotionData, build_motion_data
 from study.stats import mean_interval
 
@@ -73,8 +74,11 @@ def rows(folder: Path | None, cases: list[dict[str, Any]], seeds: int) -> Iterat
                 for name, form in COLUMNS.items()
             ]
             yield [settings["preset"], " + ".join(settings["losses"]) or "none", *cells]
-    for name, metrics in baselines_on_test(motion_data(folder), TrainingConfig().final_windows).items():
-        yield ["baseline", name.replace("_", " "), *(format(metrics[column], form) for column, form in COLUMNS.items())]
+    data = motion_data(folder)
+    windows = held_out_windows(data, data.test, TrainingConfig().final_windows)
+    (truth,) = measure(windows, lambda some: (windows.truth[None, some, None], {}), at_once=len(windows))
+    for name, metrics in (evaluate_baselines(windows) | {"the truth itself": truth}).items():
+        yield ["", name.replace("_", " "), *(format(metrics[column], form) for column, form in COLUMNS.items())]
 
 
 def main() -> None:
