@@ -283,7 +283,8 @@ class _Scheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:
         error = trial.get_pickled_error()
-        self.adapter.errors[trial.trial_id] = _cause(error) if error else "no message was left"
+        told = trial.error_file
+        self.adapter.errors[trial.trial_id] = _cause(error) if error else _last_line(told and Path(told).read_text())
 
 
 class _Callback(tune.Callback):
@@ -304,5 +305,8 @@ def _cause(error: BaseException) -> str:
     cause = getattr(error, "cause", None)
     while isinstance(cause, BaseException) and cause is not error:
         error, cause = cause, getattr(cause, "cause", None)
-    last_line = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
-    return f"{type(error).__name__}: {last_line}"[:500]
+    return f"{type(error).__name__}: {_last_line(str(error))}"[:500]
+
+
+def _last_line(text: str | None) -> str:
+    return next((line for line in reversed((text or "").splitlines()) if line.strip()), "no message was left")

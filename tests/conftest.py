@@ -1,5 +1,6 @@
 """What tests of several folders share: one thread, no deadlines, and small motion data that is made once."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,8 @@ from hpgan_core.data.recordings import Recordings
 from hpgan_core.data.synthetic import synthesise
 from hpgan_core.windows import MotionData, build_motion_data
 
+# A shell starts what runs in the background with Ctrl-C ignored, and commands that tests interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)
 # A machine that is busy elsewhere must not fail a property.
 settings.register_profile("patient", deadline=None)
