@@ -1,7 +1,7 @@
 """Does it learn? Presets and combinations of losses, trained on one data set, against the baselines.
 
     python -m benchmarks.learning
-    python -m benchmarks.learning --data ../shared/data/ui_prmd/skeletons
+    python -m benchmarks.learning --data FOLDER
     python -m benchmarks.learning --preset original --losses consistency+bone --set hidden_size=128
 
 prints a Markdown table: mean over seeds ± half of the 95 % interval, on the people of the test split. In the preset

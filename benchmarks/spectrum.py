@@ -1,6 +1,6 @@
 """How fast people move: the spectrum of recorded futures, which tells movement from the sensor's noise.
 
-    python -m benchmarks.spectrum --data ../shared/data/ui_prmd/skeletons
+    python -m benchmarks.spectrum --data FOLDER
 
 prints for each cosine component of 20 frames its frequency and root-mean-square amplitude, in millimetres.
 """
