@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import parse, step
+from benchmarks import metrics, parse, step
 from hpgan_core.trainable import configure_torch
 
 LATEST = Path(__file__).with_name("latest.json")
@@ -12,6 +12,7 @@ LATEST = Path(__file__).with_name("latest.json")
 
 def measurements() -> Iterator[tuple[str, float]]:
     yield from parse.measurements()
+    yield from metrics.measurements()
     yield from step.measurements()
 
 

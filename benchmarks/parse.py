@@ -11,7 +11,7 @@ from benchmarks.timing import interleaved_medians
 from hpgan_core.data.ntu_rgbd import read_skeleton_file
 from hpgan_core.data.synthetic import write_synthetic
 
-ROUNDS = 7
+ROUNDS = 15
 
 
 def measurements() -> Iterator[tuple[str, float]]:

@@ -5,7 +5,7 @@ nor z has changed, its futures are not detached, graphs are retained, the gradie
 double backward, and the decoder is a Python loop over GRU cells.
 
 Source:
-    The report's loop and losses; the networks are those of ``hpgan_core.models``, from torch's own modules.
+    The report's loop, losses and networks: the preset ``report``, from torch's own modules.
 """
 
 import torch
@@ -15,25 +15,24 @@ from hpgan_core.config import TrainingConfig
 
 
 class Generator(nn.Module):
-    """Encoder and decoder with two layers of GRU, ``(B, T_past, D)`` and ``(B, Z)`` to ``(B, frames, D)``."""
+    """``(B, T_past, D)`` and ``(B, Z)`` to ``(B, frames, D)``; the decoder's states are poses."""
 
     def __init__(self, pose_size: int, hidden_size: int, z_size: int) -> None:
         super().__init__()
-        self.embed = nn.Linear(pose_size, hidden_size)
-        self.encoder = nn.GRU(hidden_size, hidden_size, num_layers=2, batch_first=True)
-        self.from_z = nn.ModuleList(nn.Linear(z_size, hidden_size, bias=False) for _ in range(2))
-        self.feed_back = nn.Linear(hidden_size, hidden_size, bias=False)
-        self.cells = nn.ModuleList(nn.GRUCell(hidden_size, hidden_size) for _ in range(2))
-        self.head = nn.Linear(hidden_size, pose_size)
+        self.encoder = nn.GRU(pose_size, hidden_size, num_layers=2, batch_first=True)
+        self.to_state = nn.Linear(hidden_size + z_size, pose_size)
+        self.to_input = nn.Linear(hidden_size, pose_size)
+        self.cells = nn.ModuleList(nn.GRUCell(pose_size, pose_size) for _ in range(2))
 
     def forward(self, past: Tensor, z: Tensor, frames: int) -> Tensor:
-        _, (first, second) = self.encoder(self.embed(past))
-        output, first, second = second, first + self.from_z[0](z), second + self.from_z[1](z)
+        outputs, encoded = self.encoder(past)
+        first, second = (self.to_state(torch.cat([state, z], dim=1)) for state in encoded)
+        pose = self.to_input(outputs[:, -1])
         poses = []
         for _ in range(frames):
-            first = self.cells[0](self.feed_back(output), first)
-            output = second = self.cells[1](first, second)
-            poses.append(self.head(output))
+            first = self.cells[0](pose, first)
+            pose = second = self.cells[1](first, second)
+            poses.append(pose)
         return torch.stack(poses, dim=1)
 
 
@@ -51,7 +50,7 @@ class ReportsLoop:
     """One step a call: critic iterations, one discriminator and one generator update, on one batch.
 
     Args:
-        config: sizes, rates and weights; two layers everywhere.
+        config: sizes, rates and weights.
         past: normalised poses, ``(B, T_past, D)``.
         future: normalised poses, ``(B, T, D)``.
         z: ``(B, Z)``.
@@ -86,7 +85,7 @@ class ReportsLoop:
         discriminator_loss = cross_entropy(judged_real, torch.ones_like(judged_real))
         discriminator_loss = discriminator_loss + cross_entropy(judged_fake, torch.zeros_like(judged_fake))
         self.discriminator_optimizer.zero_grad()
-        torch.autograd.backward(discriminator_loss, retain_graph=True)
+        torch.autograd.backward(discriminator_loss / 2, retain_graph=True)
         self.discriminator_optimizer.step()
 
         generator_loss = -self.critic(fake).mean()

@@ -13,11 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.no_op import score, train_nothing
 from hpgan_core.data.synthetic import synthesise
-from hpgan_core.trainable import EpochReport
 from hpgan_core.windows import MotionData, build_motion_data
 from study import execution
-from study.job import Job
 from study.paths import StudyPaths
 from study.phases import SearchPhase
 from study.record import Record
@@ -60,17 +59,6 @@ def measurements(sizes: Sequence[int] = SIZES, epochs: int = EPOCHS) -> Iterator
             yield f"trial_overhead_ms.{size}.stock", 1000 * seconds / ended
         seconds, _ = _stock_s(1, epochs)
         yield "results_per_s.stock", epochs / seconds
-
-
-def score(gt_weight: float, epoch: int) -> float:
-    return gt_weight + 1 / epoch
-
-
-def train_nothing(job: Job, data: MotionData, report: Any) -> None:
-    """Report every epoch of a job at once."""
-    for epoch in range(1, job.settings["epochs"] + 1):
-        value = score(job.settings["gt_weight"], epoch)
-        report(EpochReport.summarise(epoch, [{"val/score": value} for _ in job.seeds], seconds=0.0))
 
 
 def _ours_s(data: MotionData, trials: int, epochs: int) -> float:

@@ -15,30 +15,49 @@ LOSS_NAMES = ("gt", "consistency", "bone")
 class TrainingConfig:
     """One configuration of HP-GAN training, the same for every member of a population.
 
+    The defaults are the preset ``recommended``; ``presets.py`` sets them beside the original's and the report's.
+
     Attributes:
         losses: losses added to the adversarial one, out of ``LOSS_NAMES``.
         gt_weight: weight of the ground-truth loss.
         consistency_weight: weight of the consistency loss.
+        consistency_form: ``mean`` over poses, or ``literal``: the original's norm over a whole batch.
         bone_weight: weight of the bone loss.
+        bone_form: ``mean`` over bones, or ``literal``: the original's sum over its own list of bones.
+        bone_space: where bones are measured, in ``metres`` or in ``normalised`` coordinates.
         critic_iterations: critic updates before each generator update.
+        generator_iterations: generator updates in a step.
+        resample_z: every update of a step has a z of its own; otherwise all of them share one.
         lambda_gp: weight of the gradient penalty.
-        hidden_size: width of the generator's GRU layers.
+        gp_alpha: one interpolation factor for each ``sample`` or one for the whole ``batch``.
+        gp_norm: the penalised gradient is that of the whole ``sequence`` or of each ``frame``.
+        decoder: ``hpgan``, hidden states read by a linear head, or ``report``, states that are themselves poses.
+        residual: the decoder gives changes from pose to pose, from the last observed one on, instead of poses.
+        hidden_size: width of the encoder's GRU layers, and of the decoder ``hpgan``'s.
         generator_layers: GRU layers of the encoder and of the decoder.
+        embedding_size: width of what the decoder ``hpgan`` and its encoder feed their first layer with.
         z_size: length of the random vector.
-        z_distribution: ``uniform`` draws from U(-0.1, 0.1) as the original code, ``normal`` from N(0, 1).
-        residual: the generator predicts changes from pose to pose, from the last observed one on, instead of poses.
-        normalisation: ``root_centred``, ``per_joint`` or ``none``; see ``normalise.py``.
+        z_distribution: ``uniform`` draws from U(-0.1, 0.1), ``normal`` from N(0, 1).
+        critic_embedding_size: width of a linear map of each frame before the critic's first layer; 0 is none.
         critic_size: width of the critic's and the discriminator's hidden layers.
         critic_layers: how many of them.
+        critic_slope: slope of their activation below zero; 0 is ReLU.
+        initialisation: ``torch``'s defaults, the same but for a ``small_head``, or the ``original``'s.
+        normalisation: ``root_centred``, ``per_joint`` or ``none``; see ``normalise.py``.
+        crop: an epoch's window of each clip is at a ``random`` place or in the ``centre``.
+        reshuffle: clips come in another order every epoch.
+        drop_last: an epoch leaves out the clips that do not fill a batch.
         batch_size: windows a step.
         generator_learning_rate: Adam's, for the generator.
         critic_learning_rate: Adam's, for the critic.
         discriminator_learning_rate: Adam's, for the discriminator, which only judges.
+        discriminator_loss: the ``sum`` of the cross-entropies of real and predicted motion, or their ``mean``.
+        weight_decay: L2 penalty in the gradients of the critic's and the discriminator's weights, not of their biases.
         adam_beta1: decay of the mean of gradients.
         adam_beta2: decay of the mean of squared gradients.
         averaging: decay a step of the averaged generator weights that are evaluated; 0 evaluates the weights
             themselves.
-        epochs: passes over the training clips, one random window of each clip a pass.
+        epochs: passes over the training clips, one window of each clip a pass.
         evaluation_samples: futures drawn for each past while training (K of the best-of-K metrics).
         evaluation_windows: at most so many validation windows are evaluated each epoch.
         final_samples: K for the test split.
@@ -48,24 +67,46 @@ class TrainingConfig:
     losses: tuple[str, ...] = ("consistency", "bone")
     gt_weight: float = 1.0
     consistency_weight: float = 0.001
+    consistency_form: Literal["mean", "literal"] = "mean"
     bone_weight: float = 0.01
+    bone_form: Literal["mean", "literal"] = "mean"
+    bone_space: Literal["metres", "normalised"] = "metres"
+
     critic_iterations: int = 10
+    generator_iterations: int = 1
+    resample_z: bool = True
     lambda_gp: float = 10.0
+    gp_alpha: Literal["sample", "batch"] = "sample"
+    gp_norm: Literal["sequence", "frame"] = "sequence"
+
+    decoder: Literal["hpgan", "report"] = "hpgan"
+    residual: bool = True
     hidden_size: int = 128
     generator_layers: int = 2
-    z_size: int = 128
-    z_distribution: Literal["uniform", "normal"] = "uniform"
-    residual: bool = False
+    embedding_size: int = 128
+    z_size: int = 32
+    z_distribution: Literal["uniform", "normal"] = "normal"
+    critic_embedding_size: int = 0
+    critic_size: int = 256
+    critic_layers: int = 3
+    critic_slope: float = 0.01
+    initialisation: Literal["torch", "small_head", "original"] = "small_head"
+
     normalisation: Literal["root_centred", "per_joint", "none"] = "root_centred"
-    critic_size: int = 512
-    critic_layers: int = 2
-    batch_size: int = 16
-    generator_learning_rate: float = 5e-5
-    critic_learning_rate: float = 5e-5
-    discriminator_learning_rate: float = 5e-5
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.999
-    averaging: float = 0.0
+    crop: Literal["random", "centre"] = "random"
+    reshuffle: bool = True
+    drop_last: bool = True
+    batch_size: int = 64
+
+    generator_learning_rate: float = 1e-3
+    critic_learning_rate: float = 1e-3
+    discriminator_learning_rate: float = 5e-4
+    discriminator_loss: Literal["sum", "mean"] = "sum"
+    weight_decay: float = 0.0
+    adam_beta1: float = 0.5
+    adam_beta2: float = 0.9
+    averaging: float = 0.95
+
     epochs: int = 30
     evaluation_samples: int = 10
     evaluation_windows: int = 96
@@ -131,16 +172,21 @@ RANGES: dict[str, tuple[float, float]] = {
     "consistency_weight": (0.0, 1e6),
     "bone_weight": (0.0, 1e6),
     "critic_iterations": (1, 1000),
+    "generator_iterations": (1, 1000),
     "lambda_gp": (0.0, 1e6),
     "hidden_size": (1, 8192),
     "generator_layers": (1, 8),
+    "embedding_size": (1, 8192),
     "z_size": (1, 8192),
+    "critic_embedding_size": (0, 8192),
     "critic_size": (1, 8192),
     "critic_layers": (1, 8),
+    "critic_slope": (0.0, 1.0),
     "batch_size": (1, 65536),
     "generator_learning_rate": (0.0, 1.0),
     "critic_learning_rate": (0.0, 1.0),
     "discriminator_learning_rate": (0.0, 1.0),
+    "weight_decay": (0.0, 1.0),
     "adam_beta1": (0.0, 0.9999999),
     "adam_beta2": (0.0, 0.9999999),
     "averaging": (0.0, 0.9999999),

@@ -23,14 +23,22 @@ class Groups:
         config: settings of every member.
         data: training and validation clips.
         seeds: one member each.
-        device: where to train.
         at_once: members of a group; the last one may have fewer.
+        device: where to train.
+        cuda_graph: launch each step as one CUDA graph; see ``capture.py``.
     """
 
     def __init__(
-        self, config: TrainingConfig, data: MotionData, seeds: Sequence[int], device: str, at_once: int
+        self,
+        config: TrainingConfig,
+        data: MotionData,
+        seeds: Sequence[int],
+        at_once: int,
+        device: str,
+        cuda_graph: bool = False,
     ) -> None:
-        self.config, self.data, self.seeds, self.device = config, data, tuple(seeds), device
+        self.config, self.data, self.seeds = config, data, tuple(seeds)
+        self.device, self.cuda_graph = device, cuda_graph
         self._members = [slice(first, first + at_once) for first in range(0, len(seeds), at_once)]
         self._waiting: dict[int, dict[str, Any]] = {}
         self._population: Population | None = None
@@ -69,7 +77,9 @@ class Groups:
             self._waiting[self._here] = self._state_of(self._here)
             # Gone from the device before the next comes.
             self._population = None
-        population = Population(self.config, self.data, self.seeds[self._members[group]], self.device)
+        population = Population(
+            self.config, self.data, self.seeds[self._members[group]], self.device, cuda_graph=self.cuda_graph
+        )
         if group in self._waiting:
             population.load_state(self._waiting.pop(group))
         self._population, self._here = population, group

@@ -4,36 +4,99 @@
 ``S``, so a population costs one kernel launch where separate networks cost ``S``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-LEAK = 0.01
-# The head starts near zero, as the original's does (sigma 0.001): the first predictions are the mean pose or, residual,
-# the last one.
-HEAD_SPREAD = 0.01
+
+@dataclass(frozen=True)
+class GeneratorSizes:
+    """Widths of a pose, of what enters the first layers, of hidden states and of z; and the number of layers."""
+
+    pose: int
+    embedding: int
+    hidden: int
+    z: int
+    layers: int
+
+
+@dataclass(frozen=True)
+class CriticSizes:
+    """Widths of a pose, of its embedding (0 is none) and of hidden layers; and the number of layers."""
+
+    pose: int
+    embedding: int
+    hidden: int
+    layers: int
 
 
 class StackedLinear(nn.Module):
     """``S`` linear layers side by side: ``(S, N, in)`` to ``(S, N, out)``.
 
-    Weights and biases start uniform in +-``spread``/sqrt(in), as torch.nn.Linear's do; each member draws from its own
-    generator.
+    Weights and biases start uniform in +-1/sqrt(``fan``), ``fan`` being ``in`` unless given, as torch.nn.Linear's do;
+    each member draws from its own generator.
     """
 
     def __init__(
-        self, generators: Sequence[torch.Generator], n_in: int, n_out: int, bias: bool = True, spread: float = 1.0
+        self,
+        generators: Sequence[torch.Generator],
+        n_in: int,
+        n_out: int,
+        bias: bool = True,
+        fan: int | None = None,
     ) -> None:
         super().__init__()
-        bound = spread * n_in**-0.5
+        bound = (fan or n_in) ** -0.5
         self.weight = nn.Parameter(uniform(generators, bound, (n_in, n_out)))
         self.bias = nn.Parameter(uniform(generators, bound, (1, n_out))) if bias else None
 
     def forward(self, rows: Tensor) -> Tensor:
-        return rows @ self.weight if self.bias is None else torch.baddbmm(self.bias, rows, self.weight)
+        return self.product(rows) if self.bias is None else torch.baddbmm(self.bias, rows, self.weight)
+
+    def product(self, rows: Tensor) -> Tensor:
+        """``forward`` without the bias."""
+        return rows @ self.weight
+
+    def backward(self, errors: Tensor) -> Tensor:
+        """Errors of the outputs, ``(S, N, out)``, as errors of the inputs, ``(S, N, in)``."""
+        return errors @ self.weight.transpose(1, 2)
+
+    @torch.no_grad()
+    def set_gradient(self, rows: Tensor, errors: Tensor) -> None:
+        """Set the weight's gradient from inputs ``(S, N, in)`` and errors of the outputs ``(S, N, out)``.
+
+        In place: a fresh buffer of a first layer's size costs a quarter of the product, in page faults.
+        """
+        if self.weight.grad is None:
+            self.weight.grad = torch.empty_like(self.weight)
+        torch.bmm(rows.transpose(1, 2), errors, out=self.weight.grad)
+
+
+class FramewiseLinear(StackedLinear):
+    """A linear map of each frame, the same for all: ``(S, N, frames in)`` to ``(S, N, frames out)``; no bias."""
+
+    def __init__(self, generators: Sequence[torch.Generator], n_in: int, n_out: int, frames: int) -> None:
+        super().__init__(generators, n_in, n_out, bias=False)
+        self.frames = frames
+
+    def product(self, rows: Tensor) -> Tensor:
+        return self._joined(super().product(self._by_frame(rows)))
+
+    def backward(self, errors: Tensor) -> Tensor:
+        return self._joined(super().backward(self._by_frame(errors)))
+
+    def set_gradient(self, rows: Tensor, errors: Tensor) -> None:
+        super().set_gradient(self._by_frame(rows), self._by_frame(errors))
+
+    def _by_frame(self, rows: Tensor) -> Tensor:
+        return rows.reshape(rows.shape[0], rows.shape[1] * self.frames, -1)
+
+    def _joined(self, frames: Tensor) -> Tensor:
+        return frames.view(frames.shape[0], frames.shape[1] // self.frames, -1)
 
 
 class StackedGRU(nn.Module):
@@ -43,8 +106,9 @@ class StackedGRU(nn.Module):
         super().__init__()
         self.hidden_size = hidden_size
         sizes = [n_in] + [hidden_size] * (layers - 1)
-        self.inputs = nn.ModuleList(StackedLinear(generators, size, 3 * hidden_size) for size in sizes)
-        self.hidden = nn.ModuleList(StackedLinear(generators, hidden_size, 3 * hidden_size) for _ in sizes)
+        gates = 3 * hidden_size
+        self.inputs = in_order(StackedLinear(generators, size, gates, fan=hidden_size) for size in sizes)
+        self.hidden = in_order(StackedLinear(generators, hidden_size, gates) for _ in sizes)
 
     def step(self, layer_input: Tensor, states: list[Tensor]) -> list[Tensor]:
         """One frame through every layer: input ``(S, B, in)`` and a state ``(S, B, H)`` a layer, to the new states."""
@@ -82,40 +146,89 @@ def gru_cell(input_gates: Tensor, state_gates: Tensor, state: Tensor) -> Tensor:
     return torch.lerp(new, state, update)
 
 
+class HpganDecoder(nn.Module):
+    """The original's decoder: hidden states that a linear head reads as poses.
+
+    Each layer's state starts as the encoder's plus a linear map of z. One linear map feeds the top layer's output back
+    as the next input; the first is the encoder's last output.
+    """
+
+    def __init__(self, generators: Sequence[torch.Generator], sizes: GeneratorSizes) -> None:
+        super().__init__()
+        self.from_z = in_order(
+            StackedLinear(generators, sizes.z, sizes.hidden, bias=False) for _ in range(sizes.layers)
+        )
+        self.feed_back = StackedLinear(generators, sizes.hidden, sizes.embedding, bias=False)
+        self.cells = StackedGRU(generators, sizes.embedding, sizes.hidden, sizes.layers)
+        self.head = StackedLinear(generators, sizes.hidden, sizes.pose)
+
+    def forward(self, states: list[Tensor], z: Tensor, frames: int) -> Tensor:
+        """States ``(S, N, H)`` a layer and z ``(S, N, Z)`` to poses ``(S, N, frames, D)``."""
+        layer_input = self.feed_back(states[-1])
+        states = [state + from_z(z) for state, from_z in zip(states, self.from_z, strict=True)]
+        outputs = []
+        for _ in range(frames):
+            states = self.cells.step(layer_input, states)
+            outputs.append(states[-1])
+            layer_input = self.feed_back(states[-1])
+        poses: Tensor = self.head(torch.stack(outputs, dim=2).flatten(1, 2))
+        return poses.view(*states[-1].shape[:2], frames, -1)
+
+
+class ReportDecoder(nn.Module):
+    """The report's decoder: its units are as wide as a pose, and the top layer's state is the pose.
+
+    One linear map, shared by the layers, makes each state's start of the encoder's state and z; another the first input
+    of the encoder's last output. From then on each pose is the next input.
+
+    A gated recurrent unit's state never leaves the range of its start and [-1, 1]: poses beyond it can only be copied.
+    """
+
+    def __init__(self, generators: Sequence[torch.Generator], sizes: GeneratorSizes) -> None:
+        super().__init__()
+        self.to_state = StackedLinear(generators, sizes.hidden + sizes.z, sizes.pose)
+        self.to_input = StackedLinear(generators, sizes.hidden, sizes.pose)
+        self.cells = StackedGRU(generators, sizes.pose, sizes.pose, sizes.layers)
+
+    def forward(self, states: list[Tensor], z: Tensor, frames: int) -> Tensor:
+        """States ``(S, N, H)`` a layer and z ``(S, N, Z)`` to poses ``(S, N, frames, D)``."""
+        layer_input = self.to_input(states[-1])
+        states = [self.to_state(torch.cat([state, z], dim=-1)) for state in states]
+        poses = []
+        for _ in range(frames):
+            states = self.cells.step(layer_input, states)
+            layer_input = states[-1]
+            poses.append(layer_input)
+        return torch.stack(poses, dim=2)
+
+
 class Generator(nn.Module):
     """Past poses and a random vector to future poses, all normalised.
 
-    The original code's network: a linear map of each observed pose into a GRU; a second GRU starts from the first one's
-    states plus a linear map of z for each layer, is fed its own output through one linear map, and a linear head reads
-    the poses. With ``residual`` the head's output is the change from one frame to the next, which removes the jump at
-    the first predicted frame.
+    An encoder of gated recurrent units reads the past; one of two decoders starts from its last states. The original's
+    encoder reads a linear map of each pose, the report's the pose itself. With ``residual`` the decoder's output is the
+    change from one frame to the next, which removes the jump at the first predicted frame.
 
     Source:
-        Barsoum et al. 2018 and its code; torch's GRU applies the reset gate after the matrix product, TensorFlow's
-        before.
+        Barsoum et al. 2018 and its code, and the report; torch's GRU applies the reset gate after the matrix product,
+        TensorFlow's before.
     """
 
     def __init__(
-        self,
-        generators: Sequence[torch.Generator],
-        pose_size: int,
-        hidden_size: int,
-        layers: int,
-        z_size: int,
-        residual: bool,
+        self, generators: Sequence[torch.Generator], sizes: GeneratorSizes, decoder: str, residual: bool
     ) -> None:
         super().__init__()
         self.residual = residual
-        self.embed = StackedLinear(generators, pose_size, hidden_size)
-        self.encoder = StackedGRU(generators, hidden_size, hidden_size, layers)
-        self.from_z = nn.ModuleList(StackedLinear(generators, z_size, hidden_size, bias=False) for _ in range(layers))
-        self.feed_back = StackedLinear(generators, hidden_size, hidden_size, bias=False)
-        self.decoder = StackedGRU(generators, hidden_size, hidden_size, layers)
-        self.head = StackedLinear(generators, hidden_size, pose_size, spread=HEAD_SPREAD)
+        self.embed = StackedLinear(generators, sizes.pose, sizes.embedding) if decoder == "hpgan" else None
+        encoder_input = sizes.embedding if decoder == "hpgan" else sizes.pose
+        self.encoder = StackedGRU(generators, encoder_input, sizes.hidden, sizes.layers)
+        self.decoder = {"hpgan": HpganDecoder, "report": ReportDecoder}[decoder](generators, sizes)
 
     def encode(self, past: Tensor) -> list[Tensor]:
         """``(S, B, T_past, D)`` to a state ``(S, B, H)`` for each layer."""
-        return self.encoder.scan(self.embed(past.flatten(1, 2)).unflatten(1, past.shape[1:3]))
+        if self.embed is not None:
+            past = self.embed(past.flatten(1, 2)).unflatten(1, past.shape[1:3])
+        return self.encoder.scan(past)
 
     def forward(self, past: Tensor, z: Tensor, frames: int) -> Tensor:
         """K futures for each past, which is encoded once.
@@ -130,41 +243,47 @@ class Generator(nn.Module):
         """
         batch, futures = z.shape[1:3]
         states = [state.repeat_interleave(futures, dim=1) for state in self.encode(past)]
-        layer_input = self.feed_back(states[-1])
-        states = [state + from_z(z.flatten(1, 2)) for state, from_z in zip(states, self.from_z, strict=True)]
-        outputs = []
-        for _ in range(frames):
-            states = self.decoder.step(layer_input, states)
-            outputs.append(states[-1])
-            layer_input = self.feed_back(states[-1])
-        poses: Tensor = self.head(torch.stack(outputs, dim=2).flatten(1, 2)).unflatten(1, (batch, futures, frames))
+        poses: Tensor = self.decoder(states, z.flatten(1, 2), frames).unflatten(1, (batch, futures))
         return past[:, :, None, -1:] + poses.cumsum(3) if self.residual else poses
 
 
 class Critic(nn.Module):
-    """A fully connected network that gives one number to a whole motion, ``(S, N, in)`` to ``(S, N)``.
+    """A fully connected network that gives one number to a whole motion, ``(S, N, frames D)`` to ``(S, N)``.
 
-    Leaky ReLU makes it piecewise linear. Its gradient with respect to the input is therefore a product of its weights
-    and of the activations' slopes, and the slopes are constants almost everywhere: the gradient penalty and the
-    penalty's own gradient need no double backward pass.
+    The original's maps each frame linearly first. Leaky ReLU makes the network piecewise linear. Its gradient with
+    respect to the input is therefore a product of its weights and of the activations' slopes, and the slopes are
+    constants almost everywhere: the gradient penalty and the penalty's own gradient need no double backward pass.
+
+    Attributes:
+        frames: of a motion.
+        embed: the linear map of each frame, or None.
+        layers: fully connected; an activation follows each but the last.
+        slope: of the activation below zero.
     """
 
-    def __init__(self, generators: Sequence[torch.Generator], n_in: int, hidden_size: int, layers: int) -> None:
+    def __init__(self, generators: Sequence[torch.Generator], frames: int, sizes: CriticSizes, slope: float) -> None:
         super().__init__()
-        sizes = [n_in] + [hidden_size] * layers + [1]
-        layers_in_order = nn.ModuleList(StackedLinear(generators, *ends) for ends in pairwise(sizes))
-        self.layers = cast(Sequence[StackedLinear], layers_in_order)
+        self.frames, self.slope = frames, slope
+        self.embed = FramewiseLinear(generators, sizes.pose, sizes.embedding, frames) if sizes.embedding else None
+        widths = [frames * (sizes.embedding or sizes.pose)] + [sizes.hidden] * sizes.layers + [1]
+        self.layers = in_order(StackedLinear(generators, *ends) for ends in pairwise(widths))
 
     def forward(self, motion: Tensor) -> Tensor:
+        if self.embed is not None:
+            motion = self.embed(motion)
         for layer in self.layers[:-1]:
-            motion = nn.functional.leaky_relu(layer(motion), LEAK)
+            motion = nn.functional.leaky_relu(layer(motion), self.slope)
         values: Tensor = self.layers[-1](motion)
         return values.squeeze(-1)
 
+    def slopes(self, pre_activation: Tensor) -> Tensor:
+        """The derivative of the activation."""
+        return torch.full_like(pre_activation, self.slope).masked_fill_(pre_activation > 0, 1.0)
 
-def slopes(pre_activation: Tensor) -> Tensor:
-    """The derivative of leaky ReLU."""
-    return torch.full_like(pre_activation, LEAK).masked_fill_(pre_activation > 0, 1.0)
+
+def in_order(layers: Iterable[StackedLinear]) -> Sequence[StackedLinear]:
+    """A module list that types as what it holds."""
+    return cast(Sequence[StackedLinear], nn.ModuleList(layers))
 
 
 def uniform(generators: Sequence[torch.Generator], bound: float, shape: tuple[int, ...]) -> Tensor:

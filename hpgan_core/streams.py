@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 # The order is part of every recorded result: append only.
-PURPOSES = ("generator", "critic", "discriminator", "windows", "z", "interpolation", "evaluation")
+PURPOSES = ("generator", "critic", "discriminator", "windows", "z", "interpolation", "evaluation", "critic_z")
 
 
 def stream(seed: int, purpose: str, epoch: int = 0) -> torch.Generator:

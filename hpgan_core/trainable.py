@@ -15,16 +15,25 @@ from hpgan_core.checkpoint import read_newest_checkpoint, write_checkpoint
 from hpgan_core.config import TrainingConfig
 from hpgan_core.durable import write_durably
 from hpgan_core.errors import BadInput
-from hpgan_core.evaluation import diverged, evaluate_population, evaluation_windows
+from hpgan_core.evaluation import (
+    Outcome,
+    cut,
+    evaluate_baselines,
+    evaluate_population,
+    evaluation_windows,
+    held_out_windows,
+    outcome,
+)
 from hpgan_core.groups import Groups
-from hpgan_core.metrics import evaluate_baselines
 from hpgan_core.streams import stream
 from hpgan_core.training import Population
-from hpgan_core.windows import MotionData, gather
+from hpgan_core.windows import MotionData
 
 # A checkpoint of a large population takes longer than an epoch of a small one: at most one in so many seconds.
 CHECKPOINT_INTERVAL_S = 20.0
 SHOWCASE_WINDOWS, SHOWCASE_FUTURES = 3, 4
+# The showcase is chosen among so many windows: enough to find lively ones in a data set of any size.
+SHOWCASE_CANDIDATES = 10_000
 # Every epoch is judged by the same z: evaluation streams are numbered by what they judge, not by epoch.
 VALIDATION_Z, TEST_Z, SHOWCASE_Z = range(3)
 
@@ -37,9 +46,11 @@ class EpochReport:
         epoch: 1-based.
         members: every metric of every member, ``{"val/ade": [member 0, member 1, ...], ...}``; where a member has
             diverged, some are not finite.
-        mean: mean over the members that have not diverged; empty when all have.
+        mean: mean over the members that have not diverged; empty when all have. Collapsed ones count: they are results.
         spread: their standard deviation; empty for fewer than two.
-        diverged: how many members have non-finite metrics.
+        outcomes: what has become of each member.
+        diverged: how many members have numbers that are not finite.
+        collapsed: how many members predict one future whatever z is.
         seconds: training and evaluation time of this epoch.
         motions: what the first member predicts for the showcase windows, metres, ``(windows, futures, T, J, 3)``; None
             in reports that are given again.
@@ -49,21 +60,34 @@ class EpochReport:
     members: dict[str, list[float]]
     mean: dict[str, float]
     spread: dict[str, float]
+    outcomes: list[Outcome]
     diverged: int
+    collapsed: int
     seconds: float
     motions: np.ndarray | None = None
 
     @classmethod
     def summarise(
-        cls, epoch: int, by_member: Sequence[Mapping[str, float]], seconds: float, motions: np.ndarray | None = None
+        cls, epoch: int, by_member: Sequence[Mapping[str, float]], seconds: float, movement: float = 0.0
     ) -> "EpochReport":
-        """Gather the metrics of each member under their names."""
-        healthy = [metrics for metrics in by_member if not diverged(metrics)]
+        """Gather the metrics of each member under their names.
+
+        ``movement`` is how far people move on the validation windows, metres: what a collapse shows against. Without
+        it nobody is called collapsed.
+        """
+        outcomes = [outcome(metrics, metrics.get("val/apd", 0.0), movement) for metrics in by_member]
+        sound = [metrics for metrics, its_outcome in zip(by_member, outcomes, strict=True) if its_outcome != "diverged"]
         names = list(by_member[0])
-        mean = {name: fmean(metrics[name] for metrics in healthy) for name in names} if healthy else {}
-        spread = {name: stdev(metrics[name] for metrics in healthy) for name in names} if len(healthy) > 1 else {}
-        members = {name: [metrics[name] for metrics in by_member] for name in names}
-        return cls(epoch, members, mean, spread, len(by_member) - len(healthy), seconds, motions)
+        return cls(
+            epoch,
+            members={name: [metrics[name] for metrics in by_member] for name in names},
+            mean={name: fmean(metrics[name] for metrics in sound) for name in names} if sound else {},
+            spread={name: stdev(metrics[name] for metrics in sound) for name in names} if len(sound) > 1 else {},
+            outcomes=outcomes,
+            diverged=outcomes.count("diverged"),
+            collapsed=outcomes.count("collapsed"),
+            seconds=seconds,
+        )
 
 
 def train(
@@ -75,6 +99,7 @@ def train(
     *,
     test: bool = False,
     device: str = "cpu",
+    cuda_graph: bool = False,
     members_at_once: int | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Groups:
@@ -89,6 +114,7 @@ def train(
             are given again first, so that a caller that missed some loses none.
         test: open the test split after the last epoch; its metrics stand in the last report as ``test/...``.
         device: where to train, e.g. ``cpu`` or ``cuda``.
+        cuda_graph: launch each step as one CUDA graph; untried on hardware, see ``capture.py``.
         members_at_once: train so many members together, group after group each epoch; None is all of them.
         stop: asked once an epoch; when it says so, training ends with a checkpoint of this epoch.
 
@@ -102,7 +128,7 @@ def train(
         config = TrainingConfig.from_mapping(config)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise BadInput(f"seeds must be distinct integers of 0 or more, found {list(seeds)}")
-    groups = Groups(config, data, seeds, device, members_at_once or len(seeds))
+    groups = Groups(config, data, seeds, members_at_once or len(seeds), device, cuda_graph=cuda_graph)
     run = {"config": config.to_mapping(), "seeds": [int(seed) for seed in seeds], "data": data.digest, "test": test}
     reports = _resume(groups, resume_from, run) if resume_from else []
     for past_report in reports:
@@ -133,8 +159,8 @@ def train(
                 "test", evaluate_population(population, test_windows, config.final_samples, TEST_Z)
             )
             by_member = [metrics | more for metrics, more in zip(by_member, test_metrics, strict=True)]
-        z = showcase_z.expand(len(by_member), -1, -1, -1)
-        return by_member, population.predict(showcase_past, z)[0].cpu().numpy()
+        motions = population.predict(showcase_past, showcase_z.expand(len(by_member), -1, -1, -1))
+        return by_member, motions[0].cpu().numpy()
 
     last_checkpoint = time.monotonic()
     while epoch < config.epochs:
@@ -142,7 +168,8 @@ def train(
         by_group = groups.each(train_epoch)
         epoch += 1
         by_member = [metrics for group, _ in by_group for metrics in group]
-        reports.append(EpochReport.summarise(epoch, by_member, time.monotonic() - started))
+        seconds = time.monotonic() - started
+        reports.append(EpochReport.summarise(epoch, by_member, seconds, validation.reference.movement))
         stopping = stop()
         due = epoch == config.epochs or stopping or time.monotonic() - last_checkpoint > CHECKPOINT_INTERVAL_S
         if resume_from and due:
@@ -162,8 +189,8 @@ def showcase(data: MotionData) -> tuple[np.ndarray, np.ndarray]:
     Validation windows at even distances among the half whose past and future are both lively: of a person
     who stands still all predictions look alike, and who is about to begin cannot be predicted.
     """
-    starts = data.validation.strided_starts(data.past_frames, data.window)
-    windows = gather(torch.tensor(data.validation.frames), starts, data.window)
+    starts = data.validation.strided_starts(data.past_frames, data.window, SHOWCASE_CANDIDATES)
+    windows = torch.tensor(cut(data.validation, starts, data.window))
     distance = (windows - windows[:, data.past_frames - 1 : data.past_frames]).norm(dim=-1).mean(-1)
     liveliness = torch.minimum(_rank(distance[:, : data.past_frames]), _rank(distance[:, data.past_frames :]))
     lively = torch.nonzero(liveliness >= liveliness.median()).squeeze(1)
@@ -186,10 +213,7 @@ def write_motions(path: Path, motions: np.ndarray) -> None:
 
 def baselines_on_test(data: MotionData, final_windows: int) -> dict[str, dict[str, float]]:
     """Every metric of the baselines that need no training, on the test windows that populations are evaluated on."""
-    starts = data.test.strided_starts(data.past_frames, data.window, final_windows)
-    windows = gather(torch.tensor(data.test.frames), starts, data.window)
-    past, truth = windows[:, : data.past_frames], windows[:, data.past_frames :]
-    return evaluate_baselines(past, truth, data.skeleton, data.frame_rate_hz)
+    return evaluate_baselines(held_out_windows(data, data.test, final_windows))
 
 
 def _with_prefix(prefix: str, by_member: list[dict[str, float]]) -> list[dict[str, float]]:

@@ -1,16 +1,17 @@
 """Training a population of HP-GANs: the step and the epoch."""
 
 import copy
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hpgan_core.capture import CapturedStep
 from hpgan_core.config import TrainingConfig
+from hpgan_core.initialisation import initialise
 from hpgan_core.losses import LOSSES
-from hpgan_core.models import Critic, Generator
+from hpgan_core.models import Critic, CriticSizes, Generator, GeneratorSizes
 from hpgan_core.normalise import Normaliser
 from hpgan_core.streams import sample_normal, sample_uniform, streams
 from hpgan_core.wgan_gp import accumulate_critic_gradients, input_gradient
@@ -24,7 +25,9 @@ class Population:
         config: settings of every member.
         data: training and validation clips.
         seeds: one member each.
+        device: where to train, e.g. ``cpu`` or ``cuda``.
         dtype: float32 to train; float64 to compare implementations.
+        cuda_graph: launch a step as one CUDA graph; see ``capture.py``.
     """
 
     def __init__(
@@ -34,51 +37,72 @@ class Population:
         seeds: Sequence[int],
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
+        cuda_graph: bool = False,
     ) -> None:
         self.config, self.data, self.seeds = config, data, tuple(seeds)
-        self.device, self.dtype = torch.device(device), dtype
+        self.device, self.dtype, self.cuda_graph = torch.device(device), dtype, cuda_graph
         self.past_frames, self.future_frames = data.past_frames, data.future_frames
         self.pose_size = 3 * data.skeleton.n_joints
         self.frames = torch.tensor(data.train.frames, device=device, dtype=dtype)
         self.normaliser = fit_normaliser(data, config.normalisation).to(device, dtype)
 
-        self.generator = Generator(
-            streams(seeds, "generator"),
-            self.pose_size,
-            config.hidden_size,
-            config.generator_layers,
-            config.z_size,
-            config.residual,
-        ).to(device, dtype)
+        self.generator = self._build_generator()
         self.critic = self._build_critic("critic")
         self.discriminator = self._build_critic("discriminator")
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
-        self.generator_optimizer = self._build_optimizer(self.generator, config.generator_learning_rate)
-        self.critic_optimizer = self._build_optimizer(self.critic, config.critic_learning_rate)
-        self.discriminator_optimizer = self._build_optimizer(self.discriminator, config.discriminator_learning_rate)
-        self.lambda_gp = torch.full((len(self.seeds),), config.lambda_gp, device=device, dtype=dtype)
+        self.generator_optimizer = self._build_optimizer(self.generator, config.generator_learning_rate, 0.0)
+        self.critic_optimizer, self.discriminator_optimizer = (
+            self._build_optimizer(network, learning_rate, config.weight_decay)
+            for network, learning_rate in (
+                (self.critic, config.critic_learning_rate),
+                (self.discriminator, config.discriminator_learning_rate),
+            )
+        )
+        self.lambda_gp = self._for_each_member(config.lambda_gp)
+        self.weights = {name: self._for_each_member(getattr(config, f"{name}_weight")) for name in config.losses}
         self.epochs_done = 0
+        self._captured: CapturedStep | None = None
+
+    def _build_generator(self) -> Generator:
+        config, generators = self.config, streams(self.seeds, "generator")
+        sizes = GeneratorSizes(
+            self.pose_size, config.embedding_size, config.hidden_size, config.z_size, config.generator_layers
+        )
+        generator = Generator(generators, sizes, config.decoder, config.residual)
+        initialise(generator, config.initialisation, generators)
+        return generator.to(self.device, self.dtype)
 
     def _build_critic(self, purpose: str) -> Critic:
-        window_size = self.data.window * self.pose_size
-        critic = Critic(streams(self.seeds, purpose), window_size, self.config.critic_size, self.config.critic_layers)
+        config, generators = self.config, streams(self.seeds, purpose)
+        sizes = CriticSizes(self.pose_size, config.critic_embedding_size, config.critic_size, config.critic_layers)
+        critic = Critic(generators, self.data.window, sizes, config.critic_slope)
+        initialise(critic, config.initialisation, generators)
         return critic.to(self.device, self.dtype)
 
-    def _build_optimizer(self, network: nn.Module, learning_rate: float) -> torch.optim.Adam:
+    def _build_optimizer(self, network: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Adam:
+        """Adam whose decay is an L2 penalty on weights; biases have none."""
+        named = list(network.named_parameters())
+        weights = [parameter for name, parameter in named if name.endswith("weight")]
+        biases = [parameter for name, parameter in named if name.endswith("bias")]
+        groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": weight_decay}, {"params": biases}]
         betas = (self.config.adam_beta1, self.config.adam_beta2)
-        return torch.optim.Adam(network.parameters(), lr=learning_rate, betas=betas, fused=True)
+        return torch.optim.Adam(groups, lr=learning_rate, betas=betas, fused=True, capturable=self.cuda_graph)
+
+    def _for_each_member(self, value: float) -> Tensor:
+        return torch.full((len(self.seeds),), value, device=self.device, dtype=self.dtype)
 
     @property
     def batch_size(self) -> int:
-        """The configured batch, or all clips where there are fewer: the last, smaller batch of an epoch is dropped."""
+        """The configured batch, or all clips where there are fewer."""
         return min(self.config.batch_size, len(self.data.train))
 
     @property
     def steps_per_epoch(self) -> int:
-        return len(self.data.train) // self.batch_size
+        full, left = divmod(len(self.data.train), self.batch_size)
+        return full + (left > 0 and not self.config.drop_last)
 
     def train_epoch(self) -> dict[str, Tensor]:
-        """One random window of every training clip; returns the mean of every training loss, ``(S,)`` each."""
+        """One window of every training clip; returns the mean of every training loss, ``(S,)`` each."""
         losses = self.train_steps(self.epochs_done + 1, self.steps_per_epoch)
         self.epochs_done += 1
         return losses
@@ -88,76 +112,141 @@ class Population:
 
         All random numbers are drawn first, from streams that depend on seed and epoch alone.
         """
-        shape = (self.steps_per_epoch, self.batch_size)
-        starts = torch.stack(
-            [
-                self.data.train.random_starts(random, self.data.window)
-                for random in streams(self.seeds, "windows", epoch)
-            ]
-        )
-        starts = starts[:, : math.prod(shape)].view(-1, *shape).to(self.device)
-        z = self.sample_z(streams(self.seeds, "z", epoch), *shape, self.config.z_size)
-        mixes = sample_uniform(streams(self.seeds, "interpolation", epoch), *shape, self.config.critic_iterations)
-        mixes = mixes.to(self.device, self.dtype)
+        config, shape = self.config, (self.steps_per_epoch, self.batch_size)
+        starts = torch.split(self._sample_starts(epoch).to(self.device), self.batch_size, dim=1)
+        z = self._sample_epochs_z(epoch, *shape)
+        mixed = 1 if config.gp_alpha == "batch" else self.batch_size
+        mixes = sample_uniform(
+            streams(self.seeds, "interpolation", epoch), shape[0], mixed, config.critic_iterations
+        ).to(self.device, self.dtype)
 
         sums: dict[str, Tensor] = {}
         steps = min(steps, self.steps_per_epoch)
-        for step in range(steps):
-            windows = gather(self.frames, starts[:, step], self.data.window)
-            losses = self.train_step(windows, z[:, step], mixes[:, step])
+        for step, its_starts in enumerate(starts[:steps]):
+            windows = gather(self.frames, its_starts, self.data.window)
+            batch = windows.shape[1]
+            losses = self._launch(windows, z[:, step, :batch], mixes[:, step, :batch])
             for name, values in losses.items():
                 sums[name] = sums[name] + values if name in sums else values
         return {name: values / steps for name, values in sums.items()}
 
-    def train_step(self, windows: Tensor, z: Tensor, mixes: Tensor) -> dict[str, Tensor]:
-        """``critic_iterations`` critic updates, then one of the discriminator and one of the generator, on one batch.
+    def _launch(self, *inputs: Tensor) -> Mapping[str, Tensor]:
+        """A step, as a CUDA graph where that is asked for and the batch is whole."""
+        if not self.cuda_graph or inputs[0].shape[1] < self.batch_size:
+            return self.train_step(*inputs)
+        if self._captured is None:
+            self._captured = CapturedStep(self.train_step, inputs, self._tensors)
+        return self._captured(*inputs)
 
-        The generator does not change while the critic trains, so it runs once a step: its futures serve the critic and
-        the discriminator detached, and the generator's own update with their graph.
+    def _tensors(self) -> dict[str, Tensor]:
+        """Every tensor that a step changes."""
+        tensors: dict[str, Tensor] = {}
+        for name in (*_NETWORKS, "averaged"):
+            tensors |= {f"{name}.{part}": value for part, value in getattr(self, name).named_parameters()}
+        for name in _NETWORKS:
+            for index, state in enumerate(getattr(self, f"{name}_optimizer").state.values()):
+                tensors |= {f"{name}_optimizer.{index}.{part}": value for part, value in state.items()}
+        return tensors
+
+    def _sample_starts(self, epoch: int) -> Tensor:
+        """First frames of an epoch's windows, ``(S, clips)``."""
+        orders = streams(self.seeds, "windows", epoch if self.config.reshuffle else 0)
+        crops = orders if self.config.reshuffle else streams(self.seeds, "windows", epoch)
+        return torch.stack(
+            [
+                self.data.train.epoch_starts(self.data.window, order, crop if self.config.crop == "random" else None)
+                for order, crop in zip(orders, crops, strict=True)
+            ]
+        )
+
+    def _sample_epochs_z(self, epoch: int, *shape: int) -> Tensor:
+        """An epoch's random vectors, ``(S, *shape, z, Z)``, ``z`` of them for each window as ``train_step`` takes them.
+
+        Those of the critic's updates have a stream of their own, so that the generator's do not depend on how many
+        updates the critic makes.
+        """
+        counts = {"critic_z": self.config.critic_iterations, "z": self.config.generator_iterations}
+        if not self.config.resample_z:
+            counts = {"z": 1}
+        drawn = [
+            self.sample_z(streams(self.seeds, purpose, epoch), *shape, count, self.config.z_size)
+            for purpose, count in counts.items()
+        ]
+        return torch.cat(drawn, dim=-2)
+
+    def train_step(self, windows: Tensor, z: Tensor, mixes: Tensor) -> dict[str, Tensor]:
+        """``critic_iterations`` critic updates, one of the discriminator, ``generator_iterations`` of the generator.
+
+        All are on one batch. The generator does not change while the critic trains, so whatever the critic is shown is
+        predicted at once; what the generator's first update needs a graph for also serves the discriminator and, where
+        all share one z, the critic.
 
         Args:
             windows: metres, ``(S, B, T, J, 3)``.
-            z: ``(S, B, Z)``.
-            mixes: interpolation factors, ``(S, B, critic_iterations)``.
+            z: ``(S, B, z, Z)``: one for all updates or, with ``resample_z``, one for each, the critic's first.
+            mixes: interpolation factors, ``(S, B, critic_iterations)`` or, one a batch, ``(S, 1, critic_iterations)``.
         """
         anchor = self.normaliser.anchor(windows[:, :, : self.past_frames])
         real = self.normaliser.normalise(windows, anchor).flatten(-2)
         past, future = real[:, :, : self.past_frames], real[:, :, self.past_frames :]
-        predicted = self.generator(past, z.unsqueeze(2), self.future_frames).squeeze(2)
-        real_window, fake_window = real.flatten(2), torch.cat([past, predicted.detach()], dim=2).flatten(2)
+        n_generator_z = self.config.generator_iterations if self.config.resample_z else 1
+        critic_z, generator_z = z[:, :, :-n_generator_z], z[:, :, -n_generator_z:]
+        predicted = self.generator(past, generator_z[:, :, :1], self.future_frames).squeeze(2)
+        shown = predicted.detach().unsqueeze(2)
+        if self.config.resample_z:
+            with torch.no_grad():
+                shown = self.generator(past, critic_z, self.future_frames)
 
+        losses = self._train_critic(real.flatten(2), past, shown, mixes)
+        losses |= self._train_discriminator(real.flatten(2), join(past, predicted.detach()))
+        for iteration in range(self.config.generator_iterations):
+            if iteration > 0:
+                its_z = generator_z[:, :, iteration % n_generator_z, None]
+                predicted = self.generator(past, its_z, self.future_frames).squeeze(2)
+            losses |= self._train_generator(past, predicted, future, anchor)
+        self._average_generator()
+        return losses
+
+    def _train_critic(self, real: Tensor, past: Tensor, shown: Tensor, mixes: Tensor) -> dict[str, Tensor]:
+        """``critic_iterations`` updates on predictions ``(S, B, iterations or 1, T, D)``."""
+        fakes = [join(past, predicted) for predicted in shown.unbind(2)]
         for iteration in range(self.config.critic_iterations):
             difference, penalty = accumulate_critic_gradients(
-                self.critic, real_window, fake_window, mixes[..., iteration, None], self.lambda_gp
+                self.critic,
+                real,
+                fakes[iteration % len(fakes)],
+                mixes[..., iteration, None],
+                self.lambda_gp,
+                by_frame=self.config.gp_norm == "frame",
             )
             self.critic_optimizer.step()
+        return {"critic": difference, "gradient_penalty": penalty}
 
-        judged_fake, judged_real = self.discriminator(torch.cat([fake_window, real_window], dim=1)).chunk(2, dim=1)
-        discriminator_loss = (nn.functional.softplus(judged_fake) + nn.functional.softplus(-judged_real)).mean(1)
+    def _train_discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        judged_fake, judged_real = self.discriminator(torch.cat([fake, real], dim=1)).chunk(2, dim=1)
+        loss = (nn.functional.softplus(judged_fake) + nn.functional.softplus(-judged_real)).mean(1)
+        if self.config.discriminator_loss == "mean":
+            loss = loss / 2
         self.discriminator_optimizer.zero_grad()
-        torch.autograd.backward(discriminator_loss.sum())
+        torch.autograd.backward(loss.sum())
         self.discriminator_optimizer.step()
+        return {"discriminator": loss.detach()}
 
+    def _train_generator(self, past: Tensor, predicted: Tensor, future: Tensor, anchor: Tensor) -> dict[str, Tensor]:
+        fake = join(past, predicted.detach())
         with torch.no_grad():
-            adversarial_gradient = -input_gradient(self.critic, fake_window) / fake_window.shape[1]
-            adversarial = -self.critic(fake_window).mean(1)
+            adversarial = -self.critic(fake).mean(1)
+        adversarial_gradient = -input_gradient(self.critic, fake) / fake.shape[1]
         motion_losses = self.motion_losses(past, predicted, future, anchor)
         self.generator_optimizer.zero_grad()
         future_part = adversarial_gradient[:, :, self.past_frames * self.pose_size :].reshape_as(predicted)
         roots, gradients = [predicted], [future_part]
         if motion_losses:
-            roots.append(torch.stack([self.weight(name) * loss for name, loss in motion_losses.items()]).sum())
+            roots.append(torch.stack([self.weights[name] * loss for name, loss in motion_losses.items()]).sum())
             gradients.append(torch.ones_like(roots[-1]))
         torch.autograd.backward(roots, gradients)
         self.generator_optimizer.step()
-        self._average_generator()
-        losses = {
-            "critic": difference,
-            "gradient_penalty": penalty,
-            "discriminator": discriminator_loss,
-            "adversarial": adversarial,
-        }
-        return {name: loss.detach() for name, loss in (losses | motion_losses).items()}
+        return {"adversarial": adversarial} | {name: loss.detach() for name, loss in motion_losses.items()}
 
     def motion_losses(self, past: Tensor, predicted: Tensor, future: Tensor, anchor: Tensor) -> dict[str, Tensor]:
         """The unweighted losses of this arm, ``(S,)`` each, from normalised flattened poses ``(S, B, T, D)``."""
@@ -165,13 +254,11 @@ class Population:
         losses = {}
         for name in self.config.losses:
             loss, motions = LOSSES[name], normalised
-            if loss.space == "metres":
+            if getattr(self.config, f"{name}_space", loss.space) == "metres":
                 motions = [self.normaliser.metres(motion, anchor) for motion in normalised]
-            losses[name] = loss.function(motions[0], motions[1], motions[2], self.data.skeleton)
+            function = loss.forms[getattr(self.config, f"{name}_form", "mean")]
+            losses[name] = function(motions[0], motions[1], motions[2], self.data.skeleton)
         return losses
-
-    def weight(self, loss: str) -> float:
-        return float(getattr(self.config, f"{loss}_weight"))
 
     @torch.no_grad()
     def _average_generator(self) -> None:
@@ -219,12 +306,18 @@ class Population:
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.epochs_done = state["epochs_done"]
+        self._captured = None  # it writes to the optimizers' tensors, which are about to be replaced
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(state[name])
 
 
 _NETWORKS = ("generator", "critic", "discriminator")
 _STATEFUL = (*_NETWORKS, "averaged", *(f"{network}_optimizer" for network in _NETWORKS))
+
+
+def join(past: Tensor, predicted: Tensor) -> Tensor:
+    """Windows as the critic sees them: ``(S, B, T_past, D)`` and ``(S, B, T, D)`` to ``(S, B, (T_past + T) D)``."""
+    return torch.cat([past, predicted], dim=2).flatten(2)
 
 
 def fit_normaliser(data: MotionData, kind: str) -> Normaliser:

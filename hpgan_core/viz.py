@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from hpgan_core.data import cameras
+from hpgan_core.data.cameras import Camera
+from hpgan_core.data.human36m import MM_PER_M, to_world_mm
 from hpgan_core.durable import write_durably
 from hpgan_core.skeleton import Skeleton
 
@@ -50,13 +53,16 @@ class Pinhole:
 
 @dataclass(frozen=True)
 class Orthographic:
-    """A distant viewer who has walked ``yaw_deg`` around the person and looks down by ``pitch_deg``; in metres."""
+    """A distant viewer who has walked ``yaw_deg`` around the person and looks down by ``pitch_deg``; in metres.
+
+    Like the Kinect's own pictures a mirror image: x, to the sensor's left, is to the right.
+    """
 
     yaw_deg: float
     pitch_deg: float
 
 
-View = Pinhole | Orthographic
+View = Pinhole | Orthographic | Camera
 
 KINECT = Pinhole(width_px=512, height_px=424, horizontal_fov_deg=70.0, vertical_fov_deg=60.0)
 # A little from the side and above, where steps and reaches towards the sensor show.
@@ -67,17 +73,20 @@ def project(positions: np.ndarray, view: View) -> np.ndarray:
     """Positions as a viewer sees them.
 
     Args:
-        positions: metres, y up, z away from the sensor, ``(..., 3)``.
+        positions: metres, y up, z away from the sensor, ``(..., 3)``; Human3.6M's for one of its cameras.
         view: where the viewer stands.
 
     Returns:
         ``(..., 3)``: right and down in the picture, in the view's unit, and the distance away from the viewer in
-        metres. What is behind a pinhole camera is NaN.
+        metres. What is behind a pinhole or another camera is NaN.
 
     Source:
         The pinhole is ebarsoum/hpgan's for NTU RGB+D:
         ``u = W/2 + W / (2 tan 35°) x/z``, ``v = H/2 - H / (2 tan 30°) y/z``.
     """
+    if isinstance(view, Camera):
+        pixels, depth_mm = cameras.project(to_world_mm(positions), view)
+        return np.concatenate([pixels, depth_mm[..., None] / MM_PER_M], axis=-1)
     x, y, z = np.moveaxis(np.asarray(positions, dtype=np.float64), -1, 0)
     with np.errstate(all="ignore"):
         if isinstance(view, Pinhole):

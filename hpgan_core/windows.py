@@ -1,4 +1,4 @@
-"""Windows: the past and future cut out of recordings, by subject-disjoint splits."""
+"""Windows: the past and future cut out of recordings that are split between people."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hpgan_core.data.recordings import Recording, Recordings
-from hpgan_core.data.split import split_by_subject
+from hpgan_core.data.split import BY_SUBJECT, split_clips
 from hpgan_core.errors import BadInput
 from hpgan_core.skeleton import Skeleton
 
@@ -35,12 +35,20 @@ class Clips:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def random_starts(self, generator: torch.Generator, window: int) -> Tensor:
-        """First frames of one random window of every clip, clips in random order, ``(clips,)``."""
-        order = torch.randperm(len(self), generator=generator)
-        slack = torch.tensor(self.lengths)[order] - window + 1
-        crop = (torch.rand(len(self), generator=generator, dtype=torch.float64) * slack).long()
-        return torch.tensor(self.starts)[order] + crop
+    def epoch_starts(self, window: int, order: torch.Generator, crop: torch.Generator | None) -> Tensor:
+        """First frames of one window of every clip, ``(clips,)``.
+
+        Args:
+            window: frames of a window.
+            order: which clip comes when.
+            crop: where in its clip a window lies; None for its centre. May be the generator of the order.
+        """
+        clips = torch.randperm(len(self), generator=order)
+        slack = torch.tensor(self.lengths)[clips] - window
+        offsets = slack // 2
+        if crop is not None:
+            offsets = (torch.rand(len(self), generator=crop, dtype=torch.float64) * (slack + 1)).long()
+        return torch.tensor(self.starts)[clips] + offsets
 
     def strided_starts(self, stride: int, window: int, most: int | None = None) -> Tensor:
         """First frames of windows at 0, stride, 2 stride, ... of every clip; ``most`` keeps an even selection."""
@@ -65,7 +73,8 @@ class MotionData:
     """All a training run reads: the three splits, what the joints are, and what the data set is.
 
     Attributes:
-        train, validation, test: clips of disjoint sets of people.
+        train, validation, test: clips of different people; only official protocols that divide by camera or setup test
+            people who also train.
         skeleton: joints and bones.
         frame_rate_hz: frames a second.
         past_frames, future_frames: lengths of the two parts of a window.
@@ -86,21 +95,27 @@ class MotionData:
         return self.past_frames + self.future_frames
 
 
-def build_motion_data(recordings: Recordings, seed: int = 0, validation: float = 0.2, test: float = 0.2) -> MotionData:
-    """Split recordings by person and join each part.
+def build_motion_data(
+    recordings: Recordings,
+    seed: int = 0,
+    validation: float = 0.2,
+    test: float | None = None,
+    protocol: str = BY_SUBJECT,
+) -> MotionData:
+    """Split recordings as ``split_clips`` says and join each part.
 
     Raises:
-        BadInput: fewer than three people, or a split without a clip as long as one window.
+        BadInput: an impossible split, or a part without a clip as long as one window.
     """
     window = PAST_FRAMES + FUTURE_FRAMES
-    part = split_by_subject(recordings.subjects, seed=seed, validation=validation, test=test)
+    part = split_clips({clip.name: clip.subject for clip in recordings.clips}, protocol, seed, validation, test)
     long_enough = [clip for clip in recordings.clips if len(clip.positions) >= window]
     parts = {
-        name: [clip for clip in long_enough if part[clip.subject] == name] for name in ("train", "validation", "test")
+        name: [clip for clip in long_enough if part[clip.name] == name] for name in ("train", "validation", "test")
     }
     for name, clips in parts.items():
         if not clips:
-            people = [subject for subject, its_part in part.items() if its_part == name]
+            people = sorted({clip.subject for clip in recordings.clips if part[clip.name] == name})
             raise BadInput(
                 f"the {name} split ({', '.join(people)}) has no clip of {window} frames or more ({len(long_enough)} of "
                 f"{len(recordings.clips)} clips are that long); add data or choose another split seed"

@@ -32,12 +32,26 @@ Set = Annotated[
 ]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder of .skeleton recordings to use instead of the file's data.", metavar="DIR"),
+    typer.Option(
+        "--data",
+        help="Recordings to use instead of the file's: a folder of .skeleton files, of Human3.6M, or a motion archive.",
+        metavar="PATH",
+    ),
+]
+DataSet = Annotated[
+    str | None,
+    typer.Option(help="Name of the reader: ntu_rgbd, human36m, archive. Default: as the files look.", metavar="NAME"),
+]
+ReaderOptions = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Option of the reader, e.g. max_action=60. Repeatable.", metavar="NAME=VALUE"),
 ]
 Address = Annotated[
     str | None, typer.Option(help="Join this Ray cluster instead of starting a local one.", metavar="ADDRESS")
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+data_app = typer.Typer(help="Look at motion data, and make archives of it.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
 STUDIES = Path("studies")
 PIPE_COLUMNS = 140
 
@@ -201,6 +215,57 @@ def validate(
     from study.commands import validate as verb
 
     _run(debug, lambda: verb.run(file, overrides or (), data, as_json, studies))
+
+
+@data_app.command("prepare")
+def data_prepare(
+    folder: Annotated[Path, typer.Argument(help="Folder of recordings, at any depth.", metavar="SRC")],
+    archive: Annotated[Path, typer.Argument(help="The archive to write.", metavar="OUT.h5")],
+    dataset: DataSet = None,
+    options: ReaderOptions = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="How many read. Default: one a core.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Turn a folder of recordings into one archive. The same command goes on with an interrupted one."""
+    from study.commands import data_prepare as verb
+
+    _run(
+        debug,
+        lambda: verb.run(
+            folder, archive, dataset=dataset, overrides=options or (), processes=processes, console=_console()
+        ),
+    )
+
+
+@data_app.command("describe")
+def data_describe(
+    place: Annotated[str, typer.Argument(help="Folder of recordings, motion archive, or `synthetic`.", metavar="PATH")],
+    dataset: DataSet = None,
+    options: ReaderOptions = None,
+    rejects: Annotated[bool, typer.Option("--rejects", help="List every file that was left out.")] = False,
+    as_json: Json = False,
+    picture: Annotated[Path | None, typer.Option(help="Draw some clips as a contact sheet.", metavar="OUT.png")] = None,
+    cameras: Annotated[
+        Path | None, typer.Option(help="Draw what a camera of Human3.6M sees.", metavar="CAMERAS.h5")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Show clips, people, actions, lengths, splits, and what was left out and why."""
+    from study.commands import data_describe as verb
+
+    _run(
+        debug,
+        lambda: verb.run(
+            place,
+            dataset=dataset,
+            overrides=options or (),
+            all_rejects=rejects,
+            as_json=as_json,
+            picture=picture,
+            cameras=cameras,
+            console=_console(as_json),
+        ),
+    )
 
 
 def _console(stderr: bool = False) -> "Console":

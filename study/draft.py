@@ -88,15 +88,15 @@ class Draft:
         # An arm may have dots in its name, and there is nothing below an arm to reach for.
         steps = ["arms", key.removeprefix("arms.")] if key.startswith("arms.") else key.split(".")
         if not equals or not all(steps):
-            self._refuse(option, "must be key=value, as in search.trials_per_arm=3")
+            self.refuse(option, "must be key=value, as in search.trials_per_arm=3")
             return None
         try:
             value = parse_yaml(yaml)
         except MalformedYaml as error:
-            self._refuse(option, f"the value {error.problem}")
+            self.refuse(option, f"the value {error.problem}")
             return None
         if value.repeated:
-            self._refuse(option, f"the value repeats the key {dotted(value.repeated[0][0])!r}")
+            self.refuse(option, f"the value repeats the key {dotted(value.repeated[0][0])!r}")
             return None
         path: KeyPath = ()
         container: Any = self.data
@@ -111,12 +111,13 @@ class Draft:
                 path = (*path, step)
                 container = container.get(step)
             else:
-                self._refuse(option, f"{dotted(path)} has no {step!r}, it is {found(container)}")
+                self.refuse(option, f"{dotted(path)} has no {step!r}, it is {found(container)}")
                 return None
         self.put(path, value.data, option)
         return path
 
-    def _refuse(self, option: str, text: str) -> None:
+    def refuse(self, option: str, text: str) -> None:
+        """Keep a problem of an option of the command line."""
         self._problems.add((_Place(0, option), text))
 
     def sound_part(self, model: type[Model], stand_ins: Mapping[str, Any]) -> tuple[Model, set[str]]:

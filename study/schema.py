@@ -9,6 +9,7 @@ from typing import Any
 
 from hpgan_core.config import CHOICES, LOSS_NAMES, RANGES, SETTINGS, TrainingConfig
 from hpgan_core.data import READERS, reader_options
+from hpgan_core.data.split import BY_SUBJECT, PROTOCOLS
 from hpgan_core.metrics import METRICS
 from hpgan_core.presets import PRESETS
 from study.space import NOT_SEARCHED
@@ -46,6 +47,7 @@ def json_schema() -> dict[str, Any]:
     sections["Objective"]["properties"]["metric"]["enum"] = [f"val/{metric}" for metric in METRICS]
     sections["Data"]["properties"]["dataset"]["enum"] = list(READERS)
     sections["Data"]["properties"] |= _options()
+    sections["Split"]["properties"]["protocol"]["enum"] = [BY_SUBJECT, *PROTOCOLS]
     sections["Data"]["additionalProperties"] = False
     return schema
 

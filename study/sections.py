@@ -12,6 +12,8 @@ from hpgan_core.config import RANGES
 from study.yaml_source import KeyPath
 
 DEFAULT_TRIALS_PER_ARM = 10
+# The protocol that every data set has, and the people it tests.
+BY_SUBJECT, DEFAULT_TEST = "by_subject", 0.2
 
 # Names become folders, tags and parts of command lines.
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -65,15 +67,34 @@ class Section(BaseModel):
 
 
 class Split(Section):
-    """People of one split are in no other."""
+    """Who trains, who validates, who tests. Nobody does two of these, unless an official protocol has it so."""
 
+    protocol: str = Field(
+        default=BY_SUBJECT, description="by_subject draws people; a benchmark's official protocol says who tests."
+    )
     seed: Seed = Field(default=0, description="Decides who belongs to which split.")
-    validation: float = Field(default=0.2, gt=0, lt=1, description="Share of the people that the search is judged on.")
-    test: float = Field(default=0.2, gt=0, lt=1, description="Share of the people that only the confirm phase sees.")
+    validation: float = Field(
+        default=0.2,
+        gt=0,
+        lt=1,
+        description="Share of the people, or of those that a protocol trains on, that the search is judged on.",
+    )
+    test: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description=f"Share of the people that only the confirm phase sees. Default: {DEFAULT_TEST}, or by protocol.",
+    )
+
+    def test_share(self) -> float | None:
+        """Share of the people who test, None where the protocol says who does."""
+        return DEFAULT_TEST if self.test is None and self.protocol == BY_SUBJECT else self.test
 
     def problems(self) -> Iterator[Finding]:
-        if self.validation + self.test >= 1:
-            yield ("test",), f"must leave people to train on: validation and test make {self.validation + self.test:g}"
+        if self.protocol != BY_SUBJECT and self.test is not None:
+            yield ("test",), f"must be left out, since {self.protocol} says who tests"
+        elif (shares := self.validation + (self.test_share() or 0)) >= 1:
+            yield ("test",), f"must leave people to train on: validation and test make {shares:g}"
 
 
 class Data(Section):

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from hpgan_core.config import LOSS_NAMES, SETTINGS, unknown_name
+from hpgan_core.errors import BadInput
 from hpgan_core.presets import PRESETS
 from study.constraints import Constraint, ConstraintText, parse_constraint
 from study.draft import Draft, dotted, explain
@@ -191,7 +192,10 @@ def _check_preset(study_file: StudyFile) -> Iterator[Finding]:
 def _check_data(study_file: StudyFile) -> Iterator[Finding]:
     # Imported here, since readers need NumPy and more, and what only names them should not.
     from hpgan_core.data import data_problems
+    from hpgan_core.data.split import BY_SUBJECT, PROTOCOLS
 
+    if (protocol := study_file.data.split.protocol) not in (BY_SUBJECT, *PROTOCOLS):
+        yield ("data", "split", "protocol"), unknown_name("protocol", protocol, (BY_SUBJECT, *PROTOCOLS))
     dataset, options = {"dataset": study_file.data.dataset}, study_file.data.options
     without_options = data_problems(dataset)
     for text in data_problems(dataset | options):
@@ -444,15 +448,15 @@ def read_study_file(
 ) -> StudyFile:
     """Read and check a study file.
 
-    A relative ``data.root`` is relative to the folder of the study file where the file gives it, and to the working
-    directory where the command line does.
+    A relative path among the options of ``data`` is relative to the folder of the study file where the file gives it,
+    and to the working directory where the command line does.
 
     Args:
         path: the YAML file.
         overrides: ``key.path=value`` with a YAML value, as ``search.trials_per_arm=3`` or ``arms.gt=[gt]``. Items of a
             list are counted from 0; all that follows ``arms.`` is the name of an arm.
-        data_root: folder of recordings to use instead of the file's data. The file's data set and its options stay if
-            it is one that reads a folder; otherwise the folder is read as ``ntu_rgbd``. The split stays.
+        data_root: folder of recordings or motion archive to use instead of the file's data. The options stay if the
+            file's data set is of the same kind, and the split always does.
         metrics: names of the metrics that exist. Without them metrics are not checked: their table needs torch.
 
     Raises:
@@ -460,9 +464,7 @@ def read_study_file(
     """
     draft = Draft(path)
     overridden = {draft.override(text) for text in overrides}
-    if isinstance(data := draft.data.get("data"), dict) and isinstance(root := data.get("root"), str):
-        from_command_line = overridden & {("data",), ("data", "root")}
-        data["root"] = _absolute(root, Path() if from_command_line else path.parent)
+    _complete_paths(draft, overridden)
     if data_root is not None:
         _read_from(data_root, draft)
     draft.data.setdefault("name", path.stem)
@@ -474,20 +476,40 @@ def read_study_file(
     return study_file
 
 
-def _read_from(folder: Path, draft: Draft) -> None:
-    """Put ``folder`` in the place of the draft's data."""
-    from hpgan_core.data import READERS, reader_options
+def _complete_paths(draft: Draft, overridden: Collection[KeyPath | None]) -> None:
+    """Make the paths among the data's options absolute."""
+    from hpgan_core.data import PATH_OPTIONS
 
-    option = f"--data {folder}"
+    data = draft.data.get("data")
+    if not isinstance(data, dict):
+        return
+    for name in PATH_OPTIONS:
+        if isinstance(given := data.get(name), str):
+            from_command_line = {("data",), ("data", name)} & set(overridden)
+            data[name] = _absolute(given, Path() if from_command_line else draft.path.parent)
+
+
+def _read_from(place: Path, draft: Draft) -> None:
+    """Put the recordings at ``place`` in the place of the draft's data."""
+    from hpgan_core.data import READERS, dataset_at
+
+    option = f"--data {place}"
+    try:
+        found = dataset_at(Path(_absolute(str(place), Path())))
+    except BadInput as error:
+        draft.refuse(option, str(error))
+        return
     if not isinstance(draft.data.get("data"), dict):
         draft.put(("data",), {}, option)
     data = draft.data["data"]
-    dataset = data.get("dataset", "synthetic")
-    if isinstance(dataset, str) and dataset in READERS and "root" not in reader_options(dataset):
+    before = data.get("dataset", "synthetic")
+    if not isinstance(before, str) or before not in READERS:
+        del found["dataset"]  # what is misspelt stays to be complained about
+    elif before != found["dataset"]:
         for name in data.keys() - {"split"}:
             del data[name]
-        draft.put(("data", "dataset"), "ntu_rgbd", option)
-    draft.put(("data", "root"), _absolute(str(folder), Path()), option)
+    for name, value in found.items():
+        draft.put(("data", name), value, option)
 
 
 def _absolute(root: str, folder: Path) -> str:

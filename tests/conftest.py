@@ -1,5 +1,6 @@
 """What tests of several folders share: one thread, no deadlines, and small motion data that is made once."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,10 +12,20 @@ from hpgan_core.data.recordings import Recordings
 from hpgan_core.data.synthetic import synthesise
 from hpgan_core.windows import MotionData, build_motion_data
 
+# A shell starts what runs in the background with Ctrl-C ignored, and commands that tests interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)
 # A machine that is busy elsewhere must not fail a property.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Archives that a study makes of folders go, from the commands that tests run too."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HPGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

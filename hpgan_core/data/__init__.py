@@ -1,4 +1,4 @@
-"""Motion data by name: the table of readers and the one door to it."""
+"""Motion data by name: the tables of readers and the doors to them."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -7,8 +7,10 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from hpgan_core.config import unknown_name
-from hpgan_core.data.ntu_rgbd import read_ntu_rgbd
-from hpgan_core.data.recordings import Recordings
+from hpgan_core.data.archive import is_archive, read_archive
+from hpgan_core.data.human36m import list_human36m, read_human36m
+from hpgan_core.data.ntu_rgbd import list_ntu_rgbd, read_ntu_rgbd
+from hpgan_core.data.recordings import Recordings, Source
 from hpgan_core.data.synthetic import synthesise
 from hpgan_core.errors import BadInput
 
@@ -18,7 +20,18 @@ Reader = Callable[..., Recordings]
 READERS: dict[str, Reader] = {
     "synthetic": synthesise,
     "ntu_rgbd": read_ntu_rgbd,
+    "human36m": read_human36m,
+    "archive": read_archive,
 }
+
+# Those that read a folder of many files can list it first, with the same options.
+SOURCES: dict[str, Callable[..., Source]] = {
+    "ntu_rgbd": list_ntu_rgbd,
+    "human36m": list_human36m,
+}
+
+# What lies in a folder, at any depth, tells by whom it is read.
+SUFFIXES = {".skeleton": "ntu_rgbd", ".h5": "human36m"}
 
 
 def read_recordings(data: Mapping[str, Any]) -> Recordings:
@@ -31,10 +44,44 @@ def read_recordings(data: Mapping[str, Any]) -> Recordings:
     Raises:
         BadInput: what ``data_problems`` finds, all at once, or what the reader raises.
     """
+    options = _checked_options(data)
+    return READERS[data["dataset"]](**options)
+
+
+def list_recordings(data: Mapping[str, Any]) -> Source | None:
+    """What ``read_recordings`` would read, or None where that is not a folder of many files.
+
+    Raises:
+        BadInput: what ``data_problems`` finds, all at once, or what the reader of the folder raises.
+    """
+    options = _checked_options(data)
+    return SOURCES[data["dataset"]](**options) if data["dataset"] in SOURCES else None
+
+
+def _checked_options(data: Mapping[str, Any]) -> dict[str, Any]:
     if problems := data_problems(data):
         raise BadInput("; ".join(problems))
-    options = {name: value for name, value in data.items() if name != "dataset"}
-    return READERS[data["dataset"]](**options)
+    return {name: value for name, value in data.items() if name != "dataset"}
+
+
+def dataset_at(path: Path) -> dict[str, str]:
+    """The data set that lies at a path, as ``read_recordings`` takes it.
+
+    Raises:
+        BadInput: neither a motion archive nor a folder with recordings in a known format.
+    """
+    if is_archive(path):
+        return {"dataset": "archive", "path": str(path)}
+    if path.is_dir():
+        for suffix, dataset in SUFFIXES.items():
+            if any(path.rglob(f"*{suffix}")):
+                return {"dataset": dataset, "root": str(path)}
+        raise BadInput(
+            f"{path} holds no recordings, neither NTU RGB+D's .skeleton nor Human3.6M's .h5 files, at any depth"
+        )
+    if path.exists():
+        raise BadInput(f"{path} is no motion archive; give one, or a folder of recordings")
+    raise BadInput(f"{path} does not exist; give a motion archive or a folder of recordings")
 
 
 def data_problems(data: Mapping[str, Any]) -> list[str]:
@@ -83,3 +130,9 @@ def _is_of(value: Any, hint: Any) -> bool:
         isinstance(value, accepted.get(kind, kind)) and not (isinstance(value, bool) and kind is not bool)
         for kind in _kinds(hint)
     )
+
+
+# Options of any reader that name a file or folder.
+PATH_OPTIONS = frozenset(
+    name for dataset in READERS for name, hint in reader_options(dataset).items() if Path in _kinds(hint)
+)

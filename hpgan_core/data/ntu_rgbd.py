@@ -1,60 +1,85 @@
-"""NTU RGB+D ``.skeleton`` text: one clip of Kinect v2 bodies a file, read and written.
+"""NTU RGB+D: folders of ``.skeleton`` files, one clip of Kinect v2 bodies a file, listed, read and written."""
 
-A file holds, a line each: the number of frames; for each frame the number of bodies; for each body ten fields (id,
-clipped edges, four of the hands, restricted, two of the lean, tracking), the number of joints and, for each joint,
-twelve fields (x y z in metres, depth x y, colour x y in pixels, orientation w x y z, tracking).
-
-Source:
-    Shahroudy et al. 2016, arXiv:1604.02808, and the data set's own MATLAB reader.
-"""
-
+import os
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from hpgan_core.data.recordings import Recording, Recordings, Rejected
-from hpgan_core.errors import BadInput, MalformedRecording
-from hpgan_core.skeleton import KINECT_V2
+from hpgan_core.data.recordings import Recording, Recordings, Rejected, read_all
+from hpgan_core.data.skeleton_text import Bodies, parse_skeleton_file
+from hpgan_core.errors import BadInput
+from hpgan_core.skeleton import KINECT_V2, Skeleton
 
 FRAME_RATE_HZ = 30.0
 # Setup, camera, performer, replication, action.
 CLIP_NAME = re.compile(r"S(\d{3})C(\d{3})(P\d{3})R(\d{3})(A\d{3})")
+# The official lists of clips whose skeletons are missing or incomplete; whoever has the data set has them.
+MISSING_LISTS = (
+    "NTU_RGBD_samples_with_missing_skeletons.txt",
+    "NTU_RGBD120_samples_with_missing_skeletons.txt",
+)
 
-_BODY_FIELDS, _JOINT_FIELDS = 10, 12
-_BODY_LINES = np.array([_BODY_FIELDS, 1] + [_JOINT_FIELDS] * KINECT_V2.n_joints)  # fields on each line of a body
-_MEANINGS = ["a body", "the number of joints"] + [f"joint {name}" for name in KINECT_V2.joints]  # of those lines
-_DIGITS = 15  # so many decimal digits are exact in a float64
-_POWERS_OF_TEN = np.array([10**exponent for exponent in range(_DIGITS)], dtype=np.float64)
-_INTEGER = re.compile(rb"-?[0-9]{1,20}")
-_CHARACTERS = b"0123456789+-.eENan \t\r\n"
+# Where one id ends and another begins so near in the next frame (mean over joints), it is one person: 6 m/s.
+_STEP_M = 0.2
 # Depth camera of the Kinect v2: 512 x 424 pixels, a field of view of 70 by 60 degrees.
 _DEPTH_PIXELS = np.array([512.0, 424.0])
 _DEPTH_FOCAL = _DEPTH_PIXELS / 2 / np.tan(np.radians([35.0, 30.0]))
 
 
-def read_ntu_rgbd(
-    root: Path, *, max_action: int | None = 49, replication: int | None = 1, min_frames: int = 60
-) -> Recordings:
-    """Recordings in a folder of NTU RGB+D ``.skeleton`` files, found at any depth, in the order of their names.
+@dataclass(frozen=True)
+class NtuFolder:
+    """A folder of ``.skeleton`` files, filtered by their names: a ``Source``."""
 
-    The default filter is the original code's: single-person actions, first replication, 60 frames or more.
+    paths: tuple[Path, ...]
+    rejected: tuple[Rejected, ...]
+    min_frames: int
+    skeleton: Skeleton = KINECT_V2
+    frame_rate_hz: float = FRAME_RATE_HZ
+
+    def read(self, path: Path) -> Recording | Rejected:
+        """The main person of one of ``paths``, or why the clip is left out; raises as ``read_skeleton_file``."""
+        name = CLIP_NAME.fullmatch(path.stem)
+        assert name is not None, "paths hold nothing else"
+        positions = read_skeleton_file(path)
+        if len(positions) < self.min_frames:
+            reason = f"{len(positions)} unbroken frames of one person, fewer than {self.min_frames}"
+            return Rejected(path, reason)
+        return Recording(path.stem, name[3], name[5], positions)
+
+
+def list_ntu_rgbd(
+    root: Path,
+    *,
+    max_action: int | None = 49,
+    replication: int | None = 1,
+    min_frames: int = 60,
+    missing: Path | None = None,
+) -> NtuFolder:
+    """List a folder of NTU RGB+D ``.skeleton`` files, at any depth, without opening one.
+
+    The default filter is the original code's: single-person actions, first replication, 60 frames or more. That code
+    also leaves out a clip with an empty frame; here its longest unbroken run counts, see ``read_skeleton_file``.
 
     Args:
         root: the folder.
         max_action: highest action number read; None reads all.
         replication: the one replication read; None reads all.
         min_frames: fewest frames of a clip, counted as ``read_skeleton_file`` returns them.
+        missing: a list of clips to leave out, a name a line below any header, as the data set publishes for clips
+            whose skeletons are missing. None takes the published lists if they lie in ``root`` under their own names
+            (``MISSING_LISTS``).
 
     Returns:
         Recordings at 30 Hz whose subject and action are the ``Pppp`` and ``Aaaa`` of the file's name. Each file that
-        was left out is in ``rejected`` with its reason.
+        its name leaves out is in ``rejected`` with the reason.
 
     Raises:
-        BadInput: ``root`` is no folder, nothing in it passes the filter, or ``min_frames`` is below 1.
-        MalformedRecording: a file that passes the filter by its name does not follow the format.
+        BadInput: ``root`` is no folder, cannot be listed or holds no ``.skeleton`` files, ``missing`` cannot be read
+            or names no clip, or ``min_frames`` is below 1.
     """
     if min_frames < 1:
         raise BadInput(f"min_frames = {min_frames} must be 1 or more")
@@ -62,85 +87,132 @@ def read_ntu_rgbd(
     if not root.is_dir():
         state = "is a file" if root.exists() else "does not exist"
         raise BadInput(f"{root} {state}; give a folder of .skeleton files")
-    paths = sorted((path for path in root.rglob("*.skeleton") if path.is_file()), key=lambda path: (path.stem, path))
-    if not paths:
-        raise BadInput(f"{root} holds no .skeleton files, at any depth; give the folder where NTU RGB+D was unpacked")
-    clips: dict[str, Recording] = {}
+    lists = [root / name for name in MISSING_LISTS if (root / name).is_file()] if missing is None else [Path(missing)]
+    listed_in = {stem: path.name for path in lists for stem in _listed_clips(path)}
+    paths: dict[str, Path] = {}
     rejected: list[Rejected] = []
-    for path in paths:
-        outcome = "its name was already read" if path.stem in clips else _read_clip(path, max_action, replication)
-        if isinstance(outcome, Recording) and len(outcome.positions) < min_frames:
-            outcome = f"{len(outcome.positions)} unbroken frames of one person, fewer than {min_frames}"
-        if isinstance(outcome, Recording):
-            clips[path.stem] = outcome
+    for stem, path, is_file in sorted(_skeleton_files(root)):
+        reason = _reason_to_leave_out(stem, max_action, replication)
+        if reason is None and stem in listed_in:
+            reason = f"{listed_in[stem]} lists it"
+        if reason is None and stem in paths:
+            reason = f"{paths[stem]} has the same name"
+        if reason is None and not is_file:
+            reason = "it is no file"
+        if reason is None:
+            paths[stem] = Path(path)
         else:
-            rejected.append(Rejected(path, outcome))
-    if not clips:
+            rejected.append(Rejected(Path(path), reason))
+    if not paths and not rejected:
+        raise BadInput(f"{root} holds no .skeleton files, at any depth; give the folder where NTU RGB+D was unpacked")
+    return NtuFolder(tuple(paths.values()), tuple(rejected), min_frames)
+
+
+def read_ntu_rgbd(
+    root: Path,
+    *,
+    max_action: int | None = 49,
+    replication: int | None = 1,
+    min_frames: int = 60,
+    missing: Path | None = None,
+) -> Recordings:
+    """Read into memory what ``list_ntu_rgbd`` lists; the arguments are the same.
+
+    Raises:
+        BadInput: as ``list_ntu_rgbd``, or nothing passes the filter.
+        MalformedRecording: a file that passes the filter by its name does not follow the format.
+    """
+    folder = list_ntu_rgbd(root, max_action=max_action, replication=replication, min_frames=min_frames, missing=missing)
+    recordings = read_all(folder)
+    if not recordings.clips:
+        first = recordings.rejected[0]
         raise BadInput(
-            f"{root}: none of {len(paths)} .skeleton files passes the filter (first: {rejected[0].path.name}: "
-            f"{rejected[0].reason}); relax max_action, replication or min_frames"
+            f"{root}: none of {len(recordings.rejected)} .skeleton files passes the filter (first: {first.path.name}: "
+            f"{first.reason}); relax max_action, replication or min_frames"
         )
-    return Recordings(KINECT_V2, FRAME_RATE_HZ, tuple(clips.values()), tuple(rejected))
+    return recordings
 
 
-def _read_clip(path: Path, max_action: int | None, replication: int | None) -> Recording | str:
-    """The recording, or why the file's name keeps it out."""
-    name = CLIP_NAME.fullmatch(path.stem)
+def _skeleton_files(root: Path) -> Iterator[tuple[str, str, bool]]:
+    """Stem and path of each ``.skeleton`` entry at any depth, and whether it is a file; folders linked to are not
+    followed.
+    """
+    folders = [str(root)]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif entry.name.endswith(".skeleton"):
+                        yield entry.name.removesuffix(".skeleton"), entry.path, entry.is_file()
+        except OSError as error:
+            raise BadInput(f"{folder} cannot be listed: {error.strerror}") from error
+
+
+def _listed_clips(path: Path) -> set[str]:
+    """Names in a list of clips, below a header that may be missing.
+
+    Raises:
+        BadInput: the file cannot be read, names no clip, or has another line after the first name.
+    """
+    clips: set[str] = set()
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as lines:
+            for number, line in enumerate(lines, start=1):
+                word = line.strip()
+                if CLIP_NAME.fullmatch(word):
+                    clips.add(word)
+                elif word and clips:
+                    raise BadInput(f"{path}:{number}: expected a name SsssCcccPpppRrrrAaaa, found {word[:60]!r}")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+    if not clips:
+        raise BadInput(f"{path} names no clip; a list of missing skeletons has a name SsssCcccPpppRrrrAaaa on a line")
+    return clips
+
+
+def _reason_to_leave_out(stem: str, max_action: int | None, replication: int | None) -> str | None:
+    name = CLIP_NAME.fullmatch(stem)
     if name is None:
         return "its name does not follow SsssCcccPpppRrrrAaaa, which tells who moves (P) and what they do (A)"
-    subject, action = name[3], name[5]
-    if max_action is not None and int(action[1:]) > max_action:
-        return f"action {action} is above A{max_action:03d}"
+    if max_action is not None and int(name[5][1:]) > max_action:
+        return f"action {name[5]} is above A{max_action:03d}"
     if replication is not None and int(name[4]) != replication:
         return f"replication R{name[4]} is not R{replication:03d}"
-    return Recording(path.stem, subject, action, read_skeleton_file(path))
+    return None
 
 
 def read_skeleton_file(path: str | Path) -> np.ndarray:
     """Motion of the main person of one ``.skeleton`` file.
 
-    Bodies are followed by their id. A frame shows a person when it has a position for each of the joints: the sensor
-    writes joints it lost as untracked at the origin. Of each person counts the longest run of frames without a gap,
-    so that empty frames at either end are trimmed and those inside cut the clip. The main person is the one that
-    moves most, out of those whose run is at least half as long as the longest; where there are several, bodies
-    wider than tall for most of the time are taken for furniture.
+    Bodies are followed by their id; where one id ends and another begins in the next frame at the same place, it is
+    the same person. A frame shows a person when it has a position for each of the joints: the sensor writes joints it
+    lost as untracked at the origin. Of each person counts the longest run of frames without a gap, so that empty
+    frames at either end are trimmed and those inside cut the clip: no motion is made up and none is read across a
+    gap. The main person is the one that moves most, out of those whose run is at least half as long as the longest;
+    where there are several, bodies wider than tall for most of the time are taken for furniture.
 
     Returns:
         Metres, camera space (y up, z away from the sensor), float32 ``(frames, 25, 3)``; no frames if nobody is shown.
 
     Raises:
         BadInput: the file cannot be read.
-        MalformedRecording: it does not follow the format. Joint positions, counts, ids and tracking states are read;
-            the other fields are only counted, and their characters checked.
+        MalformedRecording: it does not follow the format; see ``skeleton_text.py``.
 
     Source:
         The choice of the person: questions 6 and 7 of the data set's FAQ, with its threshold of spread
         (x over y above 0.8 in 70 % of the frames). We take the variance over time alone, which does not grow with
-        the size of a body.
+        the size of a body. The original code takes the first body of each frame, and no clip with an empty frame.
     """
-    text = _Text.read(path)
-    lines, frames = _find_bodies(text)
-    if not lines.size:
-        return np.empty((0, KINECT_V2.n_joints, 3), dtype=np.float32)
-    positions = _positions(text, lines)
-    ids = [text.lines[line].split(maxsplit=1)[0] for line in lines]
-    for body, line in dict(zip(ids, lines, strict=True)).items():
-        if not _INTEGER.fullmatch(body):
-            raise text.malformed(line, "an integer body id", _quoted(body))
-    runs = []
-    for body in dict.fromkeys(ids):
-        rows = np.flatnonzero([other == body for other in ids])
-        if (repeated := np.diff(frames[rows]) == 0).any():
-            raise text.malformed(lines[rows[repeated.argmax() + 1]], "one body of each id in a frame", _quoted(body))
-        rows = rows[np.isfinite(positions[rows]).all(axis=(1, 2))]
-        pieces = np.split(rows, np.flatnonzero(np.diff(frames[rows]) > 1) + 1)
-        runs.append(positions[max(pieces, key=len)])
-    longest = max(map(len, runs))
-    candidates = [run for run in runs if 2 * len(run) >= longest > 0]
+    runs = _unbroken_runs(parse_skeleton_file(Path(path)))
+    longest = max(map(len, runs), default=0)
+    candidates = [run for run in runs if 2 * len(run) >= longest]
     if len(candidates) > 1:
-        candidates = [run for run in candidates if not _is_furniture(run)] or candidates
-    main = max(candidates, key=_motion) if candidates else positions[:0]
-    return main.astype(np.float32)
+        people = [run for run in candidates if not _is_furniture(run)] or candidates
+        candidates = [max(people, key=_motion)]
+    return np.reshape(candidates, (-1, KINECT_V2.n_joints, 3)).astype(np.float32)
 
 
 def _motion(run: np.ndarray) -> float:
@@ -153,150 +225,26 @@ def _is_furniture(run: np.ndarray) -> bool:
     return bool(np.mean(width > 0.8 * height) >= 0.7)
 
 
-@dataclass(frozen=True)
-class _Text:
-    """The lines of a file and the words on them.
-
-    Attributes:
-        path: the file.
-        lines: its lines.
-        buffer: its bytes, uint8, with room before the first.
-        starts: offset in ``buffer`` of each word's first byte.
-        ends: offset after each word's last byte.
-        first_word: for each line the index of its first word, and for one line more the number of words.
-    """
-
-    path: Path
-    lines: list[bytes]
-    buffer: np.ndarray
-    starts: np.ndarray
-    ends: np.ndarray
-    first_word: np.ndarray
-
-    @classmethod
-    def read(cls, path: str | Path) -> "_Text":
-        path = Path(path)
-        try:
-            content = path.read_bytes().rstrip()
-        except OSError as error:
-            raise BadInput(f"{path} cannot be read: {error.strerror}") from error
-        buffer = np.frombuffer(b"\n" * _DIGITS + content + b"\n", dtype=np.uint8)
-        in_word = buffer > ord(" ")
-        edges = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1
-        starts, ends = edges[::2], edges[1::2]
-        newlines = np.flatnonzero(buffer == ord("\n"))[_DIGITS - 1 :]
-        text = cls(path, content.split(b"\n"), buffer, starts, ends, np.searchsorted(starts, newlines))
-        if foreign := content.translate(None, _CHARACTERS):
-            raise text.malformed(content.count(b"\n", 0, content.index(foreign[:1])), "numbers", _quoted(foreign[:1]))
-        return text
-
-    def count(self, line: int, meaning: str) -> int:
-        """The count that stands alone on a 0-based line."""
-        word = self.lines[line].strip() if line < len(self.lines) else b""
-        if not word.isdigit() or len(word) > _DIGITS:
-            raise self.malformed(line, meaning)
-        return int(word)
-
-    def malformed(self, line: int, expected: str, found: str | None = None) -> MalformedRecording:
-        """The error for a 0-based line; ``found`` is, unless given, what stands there."""
-        if found is None:
-            content = self.lines[line].strip() if line < len(self.lines) else b""
-            found = _quoted(content) if content else "nothing" if line < len(self.lines) else "the end of the file"
-        return MalformedRecording(self.path, expected, found, line=int(line) + 1)
-
-    def decimals(self, words: np.ndarray, meanings: Sequence[str]) -> np.ndarray:
-        """Words, given as indices ``(n, m)``, as float64 ``(n, m)``; ``meanings`` names the m columns.
-
-        Plain decimals become numbers all together: their digits make an integer that float64 holds exactly, as it
-        does the power of ten it is divided by, so that the quotient is rounded once, as ``float`` does. What is not
-        plain, or too long, goes through ``float`` itself.
-        """
-        starts, ends = self.starts[words.ravel()], self.ends[words.ravel()]
-        lengths = ends - starts
-        place = np.arange(_DIGITS, dtype=np.uint8)[::-1, None]  # characters that follow; rows below are places
-        in_word = place < np.minimum(lengths, 255).astype(np.uint8)
-        window = np.lib.stride_tricks.sliding_window_view(self.buffer, _DIGITS)[ends - _DIGITS].T.copy()
-        digits = window - np.uint8(ord("0"))  # what comes before "0" wraps to far beyond 9
-        is_digit = in_word & (digits < 10)
-        is_point = in_word & (window == ord("."))
-        n_digits = is_digit.sum(axis=0, dtype=np.uint8)
-        n_points = is_point.sum(axis=0, dtype=np.uint8)
-        first = self.buffer[starts]
-        is_signed = (first == ord("-")) | (first == ord("+"))
-        is_plain = (n_digits > 0) & (n_points <= 1) & (n_digits + n_points + is_signed == lengths)
-        # With the point read as a digit 0, the digits left of it stand one place too high.
-        shifted = _POWERS_OF_TEN[::-1] @ (digits * is_digit).astype(np.float64)
-        scale = _POWERS_OF_TEN[np.where(is_plain, (is_point * place).sum(axis=0, dtype=np.uint8), 0)]
-        whole = np.where(n_points == 1, np.floor(shifted / (10 * scale)), 0)
-        values: np.ndarray = np.where(first == ord("-"), -1.0, 1.0) * ((shifted - 9 * scale * whole) / scale)
-        for index in np.flatnonzero(~is_plain):
-            word = self.buffer[starts[index] : ends[index]].tobytes()
-            try:
-                values[index] = float(word)
-            except ValueError:
-                line = int(np.searchsorted(self.first_word, words.flat[index], side="right")) - 1
-                raise self.malformed(line, meanings[index % words.shape[1]], _quoted(word)) from None
-        return values.reshape(words.shape)
-
-
-def _quoted(words: bytes) -> str:
-    return repr(words[:60].decode("latin-1"))
-
-
-def _find_bodies(text: _Text) -> tuple[np.ndarray, np.ndarray]:
-    """0-based lines where bodies begin and the frames they belong to, after checking the layout of every line."""
-    lines: list[int] = []
-    frames: list[int] = []
-    fault: MalformedRecording | None = None
-    try:
-        n_frames = text.count(0, "the number of frames")
-        line = 1
-        for frame in range(n_frames):
-            n_bodies = text.count(line, f"the number of bodies of frame {frame + 1} of {n_frames}")
-            end = line + 1 + n_bodies * len(_BODY_LINES)
-            in_frame = range(line + 1, min(end, len(text.lines)), len(_BODY_LINES))
-            lines += in_frame
-            frames += [frame] * len(in_frame)
-            if end > len(text.lines):
-                raise text.malformed(len(text.lines), f"the rest of frame {frame + 1} of {n_frames}")
-            line = end
-        if line < len(text.lines):
-            raise text.malformed(line, f"the end of the file after {n_frames} frames")
-    except MalformedRecording as error:
-        fault = error
-    # A line lost inside a body shows there first, and only later in the counts that follow it.
-    begins = np.array(lines, dtype=np.intp)
-    body_lines = begins[:, None] + np.arange(len(_BODY_LINES))
-    n_fields = np.append(np.diff(text.first_word), np.zeros(len(_BODY_LINES), dtype=np.intp))
-    wrong = n_fields[body_lines] != _BODY_LINES
-    if wrong.any():
-        row = int(wrong.argmax()) % len(_BODY_LINES)
-        expected = f"{_BODY_LINES[row]} fields for {_MEANINGS[row]}"
-        raise text.malformed(min(int(body_lines.flat[wrong.argmax()]), len(text.lines)), expected)
-    if fault is not None:
-        raise fault
-    return begins, np.array(frames, dtype=np.intp)
-
-
-def _positions(text: _Text, lines: np.ndarray) -> np.ndarray:
-    """Joints of the bodies beginning at ``lines``, metres, ``(bodies, 25, 3)``; NaN where the sensor lost a joint."""
-    for line in lines.tolist():
-        if text.count(line + 1, "the number of joints") != KINECT_V2.n_joints:
-            raise text.malformed(line + 1, f"{KINECT_V2.n_joints} joints")
-    joint_lines = (lines[:, None] + 2 + np.arange(KINECT_V2.n_joints)).ravel()
-    first = text.first_word[joint_lines]
-    positions = text.decimals(first[:, None] + np.arange(3), ["x in metres", "y in metres", "z in metres"])
-    state = first + _JOINT_FIELDS - 1
-    tracking = text.buffer[text.starts[state]] - np.uint8(ord("0"))
-    finite = np.isfinite(positions).all(axis=1)
-    for wrong, expected in (
-        ((tracking > 2) | (text.ends[state] - text.starts[state] != 1), "a tracking state of 0, 1 or 2 in field 12"),
-        (~finite & (tracking > 0), "finite coordinates of a tracked joint"),
-    ):
-        if wrong.any():
-            raise text.malformed(joint_lines[wrong.argmax()], expected)
-    lost = (tracking == 0) & ~(finite & positions.any(axis=1))
-    return np.where(lost[:, None], np.nan, positions).reshape(-1, KINECT_V2.n_joints, 3)
+def _unbroken_runs(bodies: Bodies) -> list[np.ndarray]:
+    """Positions of each person over their longest run of frames without a gap, metres, ``(frames, 25, 3)``."""
+    frames, ids, positions, tracking = bodies
+    rows = np.lexsort((frames, ids))
+    if not tracking.all():
+        is_lost = (tracking == 0) & ~positions.any(axis=-1)
+        rows = rows[~is_lost[rows].any(axis=1)]
+    if not rows.size:
+        return []
+    goes_on = (ids[rows][1:] == ids[rows][:-1]) & (np.diff(frames[rows]) == 1)
+    ending: dict[int, list[np.ndarray]] = defaultdict(list)  # runs by their last frame
+    for run in sorted(np.split(rows, np.flatnonzero(~goes_on) + 1), key=lambda run: frames[run[0]]):
+        before = ending[frames[run[0]] - 1]
+        steps_m = [np.linalg.norm(positions[run[0]] - positions[end[-1]], axis=-1).mean() for end in before]
+        if steps_m and min(steps_m) <= _STEP_M:
+            run = np.concatenate([before.pop(np.argmin(steps_m)), run])
+        ending[frames[run[-1]]].append(run)
+    runs = [run for together in ending.values() for run in together]
+    longest = {ids[run[0]]: run for run in sorted(runs, key=lambda run: (len(run), -run[0]))}
+    return [positions[run] for run in longest.values()]
 
 
 def write_skeleton_file(

@@ -49,12 +49,25 @@ class Recordings:
         return tuple(sorted({clip.subject for clip in self.clips}))
 
     def digest(self) -> str:
-        """SHA-256 over names, subjects, actions and every position: equal digests mean equal data."""
-        sha = hashlib.sha256(f"{self.skeleton.name} {self.frame_rate_hz}".encode())
+        """SHA-256 as ``Digest`` computes it: equal digests mean equal data."""
+        digest = Digest(self.skeleton, self.frame_rate_hz)
         for clip in self.clips:
-            sha.update(f"\n{clip.name} {clip.subject} {clip.action} {clip.positions.shape}\n".encode())
-            sha.update(np.ascontiguousarray(clip.positions, dtype="<f4").tobytes())
-        return sha.hexdigest()
+            digest.add(clip)
+        return digest.hexdigest()
+
+
+class Digest:
+    """SHA-256 over names, subjects, actions and every position, of recordings that need not be in memory together."""
+
+    def __init__(self, skeleton: Skeleton, frame_rate_hz: float) -> None:
+        self._sha = hashlib.sha256(f"{skeleton.name} {frame_rate_hz}".encode())
+
+    def add(self, clip: Recording) -> None:
+        self._sha.update(f"\n{clip.name} {clip.subject} {clip.action} {clip.positions.shape}\n".encode())
+        self._sha.update(np.ascontiguousarray(clip.positions, dtype="<f4").data)
+
+    def hexdigest(self) -> str:
+        return self._sha.hexdigest()
 
 
 class Source(Protocol):

@@ -17,7 +17,6 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "120")
-os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "1000")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 

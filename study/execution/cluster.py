@@ -121,6 +121,11 @@ class Slots:
         return max(1, self._number)
 
 
+def processors() -> int:
+    """How many all living nodes have."""
+    return int(sum(node.get("CPU", 0.0) for node in _living_nodes().values()))
+
+
 def is_alive(node: str) -> bool:
     """Whether the node of this identity is part of the cluster."""
     return node in _living_nodes()

@@ -1,5 +1,6 @@
 """One run of Tune: from the foreman's first job to the last."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from ray import tune
 from hpgan_core.windows import MotionData
 from study.errors import StudyError
 from study.execution.adapter import Adapter, Foreman, Scheduler
-from study.execution.cluster import Resources, Slots
+from study.execution.cluster import Resources, Slots, processors
 from study.execution.cluster import slots as slots_now
 from study.execution.worker import Train, work
 from study.job import train_job
@@ -30,6 +31,8 @@ def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path,
         Exception: whatever the foreman raised; Tune is brought down first.
     """
     slots_now(resources)
+    # A process that starts keeps a processor busy for seconds: not all at once, so that the first trials begin early.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(1, processors() // 2))
     adapter = Adapter(foreman, Slots(resources))
     trainable = tune.with_resources(
         tune.with_parameters(work, data=data, train=train, gpus=resources.gpus),

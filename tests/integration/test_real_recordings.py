@@ -9,6 +9,7 @@ import pytest
 from hpgan_core.data import read_recordings
 from hpgan_core.data.ntu_rgbd import read_skeleton_file, write_skeleton_file
 from hpgan_core.data.recordings import Recordings
+from hpgan_core.data.skeleton_text import _parse_at_once
 from hpgan_core.data.split import split_by_subject
 
 UI_PRMD = Path(__file__).parents[3] / "shared" / "data" / "ui_prmd" / "skeletons"
@@ -43,6 +44,10 @@ def test_positions_are_those_of_a_plain_reading(real: Recordings) -> None:
         frames = [lines[4 + 28 * frame : 29 + 28 * frame] for frame in range(int(lines[0]))]
         plain = [[[float(number) for number in joint.split()[:3]] for joint in frame] for frame in frames]
         assert np.array_equal(clip.positions, np.array(plain, dtype=np.float32))
+
+
+def test_every_file_is_ordinary_enough_to_be_parsed_at_once() -> None:
+    assert all(_parse_at_once(path.read_bytes()) is not None for path in UI_PRMD.iterdir())
 
 
 def test_written_again_they_are_the_same(real: Recordings, tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from study.motion import load_motion
+from study.study_file import Data
+
 ROOT = Path(__file__).parents[2]
 UI_PRMD = ROOT.parent / "shared" / "data" / "ui_prmd" / "skeletons"
 SMALLER = (
@@ -23,8 +26,10 @@ pytestmark = pytest.mark.skipif(not UI_PRMD.is_dir(), reason=f"real recordings a
 
 
 def study(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with a folder of studies and a cache of its own."""
     command = [str(Path(sys.executable).with_name("study")), *arguments, "--studies", str(folder)]
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "RAY_"))}
+    settings["HPGAN_CACHE"] = str(folder / "cache")
     return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=False, timeout=280)
 
 
@@ -45,3 +50,16 @@ def test_the_quick_study_runs_on_real_motion_and_can_be_reproduced(tmp_path: Pat
     reproduced = study(tmp_path, "reproduce", "quick")
     assert reproduced.returncode == 0, reproduced.stderr
     assert "bit-identical" in reproduced.stdout
+    (archive,) = (tmp_path / "cache").iterdir()
+    data = {"dataset": "archive", "path": str(archive), "split": plan["file"]["data"]["split"]}
+    assert load_motion(Data.model_validate(data)).digest == plan["data_digest"]
+
+
+def test_people_of_another_data_set_have_no_official_split(tmp_path: Path) -> None:
+    settings = ("--data", str(UI_PRMD), "--set", "data.split.protocol=ntu60_cross_subject")
+    refused = study(tmp_path, "launch", "search_spaces/quick.yaml", *settings)
+    assert refused.returncode == 2
+    assert (
+        "performer 101 is in no official split of NTU RGB+D 60 (and 624 clips more); use by_subject" in refused.stderr
+    )
+    assert not (tmp_path / "quick").exists()

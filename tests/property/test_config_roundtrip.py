@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hpgan_core.config import CHOICES, LOSS_NAMES, RANGES, SETTINGS, TrainingConfig
 from hpgan_core.errors import BadInput
+from hpgan_core.presets import PRESETS
 
 
 def values_of(name: str) -> st.SearchStrategy[Any]:
@@ -26,12 +27,12 @@ SOME_SETTINGS = st.fixed_dictionaries({}, optional={name: values_of(name) for na
 ANYTHING = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats() | st.text(max_size=5)
 
 
-@given(SOME_SETTINGS)
-def test_from_mapping_undoes_to_mapping(settings: dict[str, Any]) -> None:
-    config = TrainingConfig.from_mapping(settings)
+@given(st.sampled_from(list(PRESETS)), SOME_SETTINGS)
+def test_from_mapping_undoes_to_mapping(preset: str, settings: dict[str, Any]) -> None:
+    config = TrainingConfig.from_mapping({"preset": preset} | settings)
     written = json.loads(json.dumps(config.to_mapping()))
     assert TrainingConfig.from_mapping(written) == config
-    assert all(written[name] == value for name, value in settings.items())
+    assert written == json.loads(json.dumps(PRESETS[preset].to_mapping() | settings))
 
 
 @given(st.dictionaries(st.sampled_from(["preset", "other", *SETTINGS]), ANYTHING | st.lists(ANYTHING, max_size=2)))

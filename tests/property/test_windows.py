@@ -22,10 +22,33 @@ def clips_of(lengths: list[int]) -> Clips:
 
 @given(LENGTHS, st.integers(0, 2**63), st.integers(0, 99))
 def test_each_clip_gives_one_random_window_inside_it(lengths: list[int], seed: int, epoch: int) -> None:
-    clips = clips_of(lengths)
-    starts = np.sort(clips.random_starts(stream(seed, "windows", epoch), 30).numpy())
+    clips, random = clips_of(lengths), stream(seed, "windows", epoch)
+    starts = np.sort(clips.epoch_starts(30, order=random, crop=random).numpy())
     assert (starts >= clips.starts).all()
     assert (starts + 30 <= clips.starts + clips.lengths).all()
+
+
+@given(LENGTHS, st.integers(0, 2**63))
+def test_a_centred_window_leaves_as_much_before_it_as_after_it_or_a_frame_less(lengths: list[int], seed: int) -> None:
+    clips = clips_of(lengths)
+    starts = np.sort(clips.epoch_starts(30, order=stream(seed, "windows"), crop=None).numpy())
+    before = starts - clips.starts
+    after = clips.starts + clips.lengths - (starts + 30)
+    assert np.isin(after - before, (0, 1)).all()
+
+
+@given(LENGTHS, st.integers(0, 2**63), st.integers(1, 99))
+def test_the_order_of_the_clips_is_its_generators_alone(lengths: list[int], seed: int, epoch: int) -> None:
+    clips = clips_of(lengths)
+    ends = torch.from_numpy(clips.starts + clips.lengths)
+    crops = (None, stream(seed, "windows", epoch), stream(seed, "windows", epoch + 1))
+    orders = [
+        torch.bucketize(clips.epoch_starts(30, order=stream(seed, "windows"), crop=crop), ends, right=True)
+        for crop in crops
+    ]
+    assert torch.equal(orders[0], orders[1])
+    assert torch.equal(orders[0], orders[2])
+    assert sorted(orders[0].tolist()) == list(range(len(lengths)))
 
 
 @given(LENGTHS, st.integers(1, 40), st.integers(1, 20))

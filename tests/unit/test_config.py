@@ -67,7 +67,7 @@ def test_each_choice_is_accepted_and_no_other_word(name: str) -> None:
 def test_every_setting_has_a_type_and_a_range_or_choices_or_is_a_flag() -> None:
     assert list(SETTINGS) == [field.name for field in fields(TrainingConfig)]
     free = SETTINGS.keys() - RANGES.keys() - CHOICES.keys()
-    assert free == {"losses", "residual"}
+    assert free == {"losses", "residual", "resample_z", "reshuffle", "drop_last"}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -101,6 +101,6 @@ def test_values_are_converted_only_where_their_meaning_stays(name: str, value: A
 
 
 def test_given_settings_win_over_the_preset() -> None:
-    config = TrainingConfig.from_mapping({"preset": "paper", "hidden_size": 7})
+    config = TrainingConfig.from_mapping({"preset": "original", "hidden_size": 7})
     assert config.hidden_size == 7
-    assert config.critic_size == PRESETS["paper"].critic_size
+    assert config.critic_size == PRESETS["original"].critic_size

@@ -33,6 +33,7 @@ def test_order_of_purposes_is_that_of_recorded_results() -> None:
         "z": 13161679719528998573,
         "interpolation": 340586692367936171,
         "evaluation": 13867255081647942538,
+        "critic_z": 12609251165296943334,
     }
 
 

@@ -13,14 +13,14 @@ import torch
 from hpgan_core import trainable
 from hpgan_core.config import TrainingConfig
 from hpgan_core.errors import BadInput
-from hpgan_core.evaluation import evaluation_windows
+from hpgan_core.evaluation import COLLAPSED_SHARE, evaluate_population, evaluation_windows
 from hpgan_core.metrics import BASELINES, METRICS
 from hpgan_core.trainable import EpochReport, train
 from hpgan_core.training import Population
 from hpgan_core.windows import MotionData, build_motion_data
 
 TRAINED_LOSSES = {"critic", "gradient_penalty", "discriminator", "adversarial", "gt", "consistency", "bone"}
-EVALUATED = METRICS.keys() | {"discriminator_probability"}
+EVALUATED = METRICS.keys()
 
 
 class Stopped(Exception):
@@ -77,6 +77,7 @@ def test_each_epoch_is_reported_once_with_every_number(tiny: TrainingConfig, mot
     for report in reports:
         assert report.members.keys() == report.mean.keys() == report.spread.keys() == names
         assert all(len(values) == 2 for values in report.members.values())
+        assert len(report.outcomes) == 2
         assert report.diverged == 0
         assert report.seconds > 0
         assert report.motions is not None
@@ -97,11 +98,25 @@ def test_diverged_members_are_counted_and_left_out_of_mean_and_spread() -> None:
         {"val/ade": 3.0, "val/apd": 8.0},
     ]
     report = EpochReport.summarise(7, members, seconds=1.0)
-    assert report.diverged == 1
+    assert (report.outcomes, report.diverged) == (["ok", "diverged", "ok"], 1)
     assert report.mean == {"val/ade": 2.0, "val/apd": 6.0}
     assert report.spread == pytest.approx({"val/ade": 2**0.5, "val/apd": 8**0.5})
     assert report.members["val/apd"] == [4.0, 5.0, 8.0]
     assert math.isnan(report.members["val/ade"][1])
+
+
+def test_collapsed_members_are_counted_and_kept_in_mean_and_spread() -> None:
+    movement = 3.0
+    members = [
+        {"val/ade": 1.0, "val/apd": 2 * COLLAPSED_SHARE * movement},
+        {"val/ade": 3.0, "val/apd": COLLAPSED_SHARE * movement / 2},
+        {"val/ade": math.nan, "val/apd": 0.0},
+    ]
+    report = EpochReport.summarise(7, members, seconds=1.0, movement=movement)
+    assert report.outcomes == ["ok", "collapsed", "diverged"]
+    assert (report.diverged, report.collapsed) == (1, 1)
+    assert report.mean["val/ade"] == 2.0
+    assert report.spread["val/ade"] == pytest.approx(2**0.5)
 
 
 def test_one_healthy_member_has_no_spread_and_none_no_mean() -> None:
@@ -236,6 +251,61 @@ def test_a_population_that_diverges_goes_on_to_its_end(tiny: TrainingConfig, mot
     assert [(report.mean, report.spread) for report in reports] == [({}, {})] * 3
 
 
+class Poisoned(Population):
+    """Its second member's generator breaks in the second epoch."""
+
+    def train_epoch(self) -> dict[str, torch.Tensor]:
+        if self.epochs_done == 1:
+            with torch.no_grad():
+                for weight in self.generator.parameters():
+                    weight[1] = torch.nan
+        return super().train_epoch()
+
+
+@pytest.mark.usefixtures("checkpoint_every_epoch")
+def test_a_diverged_member_leaves_the_reports_of_the_rest_bit_for_bit_as_they_were(
+    tiny: TrainingConfig, motion: MotionData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, healthy = ran(tiny, motion, [0, 1, 2], test=True)
+    monkeypatch.setattr(trainable, "Population", Poisoned)
+    _, sick = ran(tiny, motion, [0, 1, 2], resume_from=tmp_path, test=True)
+    for ours, theirs in zip(healthy, sick, strict=True):
+        for name, values in ours.members.items():
+            assert values[::2] == theirs.members[name][::2], name
+        assert ours.outcomes[::2] == theirs.outcomes[::2]
+    assert [report.outcomes[1] == "diverged" for report in sick] == [False, True, True]
+    assert [report.diverged for report in sick] == [0, 1, 1]
+    assert math.isnan(sick[-1].members["test/mmade"][1])
+    assert sick[-1].mean["test/ade"] == pytest.approx(np.mean(healthy[-1].members["test/ade"][::2]))
+    _, told_again = ran(tiny, motion, [0, 1, 2], resume_from=tmp_path, test=True)
+    assert repr(numbers(told_again)) == repr(numbers(sick)), "as text, in which NaN equals NaN"
+
+
+def test_a_population_that_collapses_is_reported_and_goes_on(tiny: TrainingConfig, motion: MotionData) -> None:
+    """Nothing but the true future to follow, and hardly any z: all futures of a past are one."""
+    config = replace(tiny, losses=("gt",), z_distribution="uniform", generator_learning_rate=0.0)
+    _, reports = ran(config, motion, [0, 1])
+    for report in reports:
+        assert report.outcomes == ["collapsed", "collapsed"]
+        assert (report.collapsed, report.diverged) == (2, 0)
+        assert report.mean.keys() == report.members.keys()
+        assert all(0 < apd < 0.05 for apd in report.members["val/apd"])
+
+
+def test_the_test_split_is_judged_by_the_best_of_fifty(tiny: TrainingConfig, motion: MotionData) -> None:
+    assert TrainingConfig().final_samples == 50
+    config = replace(tiny, epochs=1, final_samples=50)
+    population, (report,) = ran(config, motion, [0, 1], test=True)
+    windows = evaluation_windows(population, motion.test, config.final_windows)
+    best_of_50, best_of_3 = (
+        evaluate_population(population, windows, samples, trainable.TEST_Z)
+        for samples in (50, config.evaluation_samples)
+    )
+    for member in range(2):
+        assert {name: report.members[f"test/{name}"][member] for name in METRICS} == best_of_50[member]
+        assert best_of_50[member]["ade"] < best_of_3[member]["ade"]
+
+
 def test_the_showcase_shows_lively_validation_windows(motion: MotionData) -> None:
     past, future = trainable.showcase(motion)
     assert past.shape == (3, 10, 25, 3)
@@ -264,7 +334,9 @@ def test_motions_are_written_and_read(tmp_path: Path) -> None:
         assert np.array_equal(file["predicted"], motions)
 
 
-def baselines_on_test_are_judged_on_the_windows_of_the_test_split(tiny: TrainingConfig, motion: MotionData) -> None:
+def test_baselines_on_test_are_judged_on_the_windows_of_the_test_split(
+    tiny: TrainingConfig, motion: MotionData
+) -> None:
     measured = trainable.baselines_on_test(motion, final_windows=tiny.final_windows)
     assert measured.keys() == BASELINES.keys()
     windows = evaluation_windows(Population(tiny, motion, [0]), motion.test, tiny.final_windows)

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpgan_core.skeleton import KINECT_V2, Skeleton
+from hpgan_core.data import cameras
+from hpgan_core.data.cameras import Camera
+from hpgan_core.data.human36m import to_world_mm
+from hpgan_core.skeleton import HUMAN36M_17, HUMAN36M_32, KINECT_V2, Skeleton
 from hpgan_core.viz import (
     ALARM,
     KINECT,
@@ -28,6 +31,17 @@ FRONT = Orthographic(yaw_deg=0.0, pitch_deg=0.0)
 # Two arms on a stick: the left one at -x, the right one at +x.
 SCARECROW = Skeleton("scarecrow", ("root", "neck", "left", "right"), 0, ((0, 1), (1, 2), (1, 3)), ((2, 3),))
 SCARECROW_POSE = np.array([[0.0, 0.0, 3.0], [0.0, 1.5, 3.0], [-0.6, 1.5, 3.0], [0.6, 1.5, 3.0]])
+
+# Five metres from the origin of Human3.6M's world, 1.5 m above the floor, looking along the world's y.
+LAB_CAMERA = Camera(
+    rotation=np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]),
+    translation_mm=np.array([0.0, -5000.0, 1500.0]),
+    focal_px=np.array([1145.0, 1143.8]),
+    centre_px=np.array([512.5, 515.5]),
+    radial=np.array([-0.2, 0.24, -0.002]),
+    tangential=np.array([-0.0009, -0.0016]),
+    name="54138969",
+)
 
 
 def scarecrow(n_frames: int = PAST + FUTURE) -> np.ndarray:
@@ -82,6 +96,26 @@ def test_orthographic_view_only_turns_the_scene() -> None:
     points = np.random.default_rng(0).normal(size=(50, 3))
     seen = project(points, Orthographic(yaw_deg=37.0, pitch_deg=21.0))
     assert np.linalg.norm(seen - seen[0], axis=1) == pytest.approx(np.linalg.norm(points - points[0], axis=1))
+
+
+def test_real_camera_sees_positions_where_it_sees_them_in_its_world() -> None:
+    positions = np.random.default_rng(0).normal(size=(7, 4, 3))
+    pixels, depth_mm = cameras.project(to_world_mm(positions), LAB_CAMERA)
+    seen = project(positions, LAB_CAMERA)
+    assert np.array_equal(seen[..., :2], pixels)
+    assert np.array_equal(seen[..., 2], depth_mm / 1000)
+
+
+def test_real_camera_sees_height_upward_and_a_person_who_faces_it_from_the_front() -> None:
+    feet, head, left_hand = project(np.array([[0.0, 0.0, 0.0], [0.0, 1.7, 0.0], [0.6, 1.4, 0.0]]), LAB_CAMERA)
+    assert head[1] < feet[1]
+    assert head[0] == pytest.approx(feet[0], abs=2)
+    assert left_hand[0] > head[0] + 100
+    assert head[2] == pytest.approx(5.0)
+
+
+def test_what_is_behind_a_real_camera_is_not_a_number() -> None:
+    assert np.isnan(project(np.array([0.0, 1.0, 5.1]), LAB_CAMERA)).all()
 
 
 def test_sheet_is_an_rgb_picture_of_the_promised_width() -> None:
@@ -163,6 +197,15 @@ def test_prediction_that_strays_does_not_shrink_the_truth() -> None:
 def test_kinect_skeleton_is_drawn_from_every_kind_of_view(view: View) -> None:
     motion = np.random.default_rng(0).normal(size=(3, 25, 3), scale=0.3) + np.array([0.0, 0.0, 3.0])
     sheet = contact_sheet({"truth": motion}, KINECT_V2, past_frames=1, frame_rate_hz=RATE_HZ, view=view)
+    (panel,) = panels_of(sheet, n_rows=1)
+    assert all(len(where(panel, colour)) > 50 for colour in SIDE_COLOURS.values())
+
+
+@pytest.mark.parametrize("skeleton", [HUMAN36M_17, HUMAN36M_32], ids=lambda skeleton: skeleton.name)
+@pytest.mark.parametrize("view", [FRONT, LAB_CAMERA], ids=["front", "camera"])
+def test_human36m_skeleton_is_drawn_from_afar_and_through_a_camera(view: View, skeleton: Skeleton) -> None:
+    motion = np.random.default_rng(0).normal(size=(3, skeleton.n_joints, 3), scale=0.3)
+    sheet = contact_sheet({"truth": motion}, skeleton, past_frames=1, frame_rate_hz=25.0, view=view)
     (panel,) = panels_of(sheet, n_rows=1)
     assert all(len(where(panel, colour)) > 50 for colour in SIDE_COLOURS.values())
 

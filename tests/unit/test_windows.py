@@ -25,6 +25,12 @@ def clips_of(*lengths: int) -> Clips:
     return join(recordings)
 
 
+def random_starts(clips: Clips, epoch: int) -> torch.Tensor:
+    """The starts of one epoch, order and places drawn by one generator."""
+    generator = stream(0, "windows", epoch)
+    return clips.epoch_starts(WINDOW, generator, generator)
+
+
 def recordings_of(subjects: dict[str, int]) -> Recordings:
     """One clip of so many frames for each subject."""
     clips = [Recording(f"{name}A001", name, "A001", np.zeros((n, 25, 3), np.float32)) for name, n in subjects.items()]
@@ -34,15 +40,13 @@ def recordings_of(subjects: dict[str, int]) -> Recordings:
 def test_a_clip_of_exactly_one_window_has_one_start() -> None:
     clips = clips_of(WINDOW, WINDOW)
     assert clips.strided_starts(10, WINDOW).tolist() == [0, WINDOW]
-    starts = {
-        start for epoch in range(20) for start in clips.random_starts(stream(0, "windows", epoch), WINDOW).tolist()
-    }
+    starts = {start for epoch in range(20) for start in random_starts(clips, epoch).tolist()}
     assert starts == {0, WINDOW}
 
 
 def test_random_windows_reach_the_first_and_the_last_start_and_none_beyond() -> None:
     clips = clips_of(WINDOW + 3, WINDOW + 1)
-    drawn = [clips.random_starts(stream(0, "windows", epoch), WINDOW).tolist() for epoch in range(200)]
+    drawn = [random_starts(clips, epoch).tolist() for epoch in range(200)]
     assert {start for starts in drawn for start in starts} == {0, 1, 2, 3, 33, 34}
     counts = [sum(start in starts for starts in drawn) for start in (0, 1, 2, 3)]
     assert min(counts) > 25  # 50 each on average
@@ -50,7 +54,7 @@ def test_random_windows_reach_the_first_and_the_last_start_and_none_beyond() -> 
 
 def test_an_epoch_has_one_window_of_every_clip_in_an_order_of_its_own() -> None:
     clips = clips_of(*[WINDOW + 5] * 12)
-    first, again, second = (clips.random_starts(stream(0, "windows", epoch), WINDOW) // 35 for epoch in (1, 1, 2))
+    first, again, second = (random_starts(clips, epoch) // 35 for epoch in (1, 1, 2))
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(12))
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
@@ -122,8 +126,17 @@ def test_digest_tells_other_recordings_and_other_splits_apart(recordings: Record
         build_motion_data(replace(recordings, clips=(moved, *recordings.clips[1:]))),
         build_motion_data(recordings, seed=1),
         build_motion_data(recordings, test=0.4),
+        build_motion_data(recordings, protocol="ntu60_cross_subject"),
     ]
-    assert len({motion.digest, *(other.digest for other in others)}) == 4
+    assert len({motion.digest, *(other.digest for other in others)}) == 5
+
+
+def test_an_official_protocol_says_who_is_tested(recordings: Recordings) -> None:
+    official = build_motion_data(recordings, protocol="ntu60_cross_subject")
+    # P001, P002, P004 and P005 are on the training side, P003 is tested.
+    assert [len(clips) for clips in (official.train, official.validation, official.test)] == [15, 5, 5]
+    tested = [clip.positions for clip in recordings.clips if clip.subject == "P003"]
+    assert np.array_equal(official.test.frames, np.concatenate(tested))
 
 
 def test_read_only_memory_is_enough(motion: MotionData) -> None:
@@ -133,7 +146,5 @@ def test_read_only_memory_is_enough(motion: MotionData) -> None:
     for array in (frames, starts, lengths):
         array.flags.writeable = False
     shared = Clips(frames, starts, lengths, motion.train.actions)
-    assert torch.equal(
-        shared.random_starts(stream(0, "windows"), 30), motion.train.random_starts(stream(0, "windows"), 30)
-    )
+    assert torch.equal(random_starts(shared, 0), random_starts(motion.train, 0))
     assert torch.equal(shared.strided_starts(10, 30), motion.train.strided_starts(10, 30))

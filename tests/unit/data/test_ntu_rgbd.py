@@ -1,12 +1,21 @@
 """NTU RGB+D text: what is read, what is refused and where, what is left out and why."""
 
+import os
+import pickle
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hpgan_core.data.ntu_rgbd import read_ntu_rgbd, read_skeleton_file, write_skeleton_file
+from hpgan_core.data.ntu_rgbd import (
+    MISSING_LISTS,
+    list_ntu_rgbd,
+    read_ntu_rgbd,
+    read_skeleton_file,
+    write_skeleton_file,
+)
+from hpgan_core.data.recordings import Recording, Rejected
 from hpgan_core.data.synthetic import synthesise
 from hpgan_core.errors import BadInput, MalformedRecording
 
@@ -73,6 +82,12 @@ def test_carriage_returns_change_nothing(clip: Path, walker: np.ndarray) -> None
     assert np.array_equal(read_skeleton_file(write_lines(clip, lines, newline="\r\n")), walker)
 
 
+def test_other_blanks_between_fields_and_at_the_end_change_nothing(clip: Path, walker: np.ndarray) -> None:
+    lines = lines_of([[(PERSON, pose)] for pose in walker])
+    lines[4] = "  " + lines[4].replace(" ", "\t ")
+    assert np.array_equal(read_skeleton_file(write_lines(clip, [*lines, "", " "])), walker)
+
+
 def test_a_missing_last_newline_changes_nothing(clip: Path, walker: np.ndarray) -> None:
     clip.write_text("\n".join(lines_of([[(PERSON, pose)] for pose in walker])))
     assert np.array_equal(read_skeleton_file(clip), walker)
@@ -108,6 +123,30 @@ def test_a_body_wider_than_tall_is_taken_for_furniture_only_beside_another(clip:
     assert np.array_equal(read_skeleton_file(write_lines(clip, lines_of(alone))), sofa)
 
 
+@pytest.mark.parametrize("switch", [1, 30, 59])
+def test_a_person_whose_id_switches_is_one_person(clip: Path, walker: np.ndarray, switch: int) -> None:
+    frames = [[(PERSON + (index >= switch), pose)] for index, pose in enumerate(walker)]
+    assert np.array_equal(read_skeleton_file(write_lines(clip, lines_of(frames))), walker)
+
+
+def test_two_people_who_swap_ids_for_new_ones_stay_apart(clip: Path, walker: np.ndarray) -> None:
+    aside = np.repeat(walker[:1] + np.float32([1.5, 0, 0]), len(walker), axis=0)
+    frames: list[list[Body]] = [[(PERSON, walker[t]), (PASSER_BY, aside[t])] for t in range(30)]
+    frames += [[(PERSON + 2, aside[t]), (PERSON + 3, walker[t])] for t in range(30, 60)]
+    assert np.array_equal(read_skeleton_file(write_lines(clip, lines_of(frames))), walker)
+
+
+@pytest.mark.parametrize(("aside_m", "empty"), [(0.3, 0), (0.0, 1)], ids=["elsewhere", "later"])
+def test_another_id_elsewhere_or_later_is_another_person(
+    clip: Path, walker: np.ndarray, aside_m: float, empty: int
+) -> None:
+    still = np.repeat(walker[:1], 60, axis=0)
+    frames: list[list[Body]] = [[(PERSON, pose)] for pose in still[:45]]
+    frames += [[]] * empty
+    frames += [[(PASSER_BY, pose + np.float32([aside_m, 0, 0]))] for pose in still[45:]]
+    assert np.array_equal(read_skeleton_file(write_lines(clip, lines_of(frames))), still[:45])
+
+
 def test_empty_frames_are_trimmed_at_the_ends_and_cut_the_clip_inside(clip: Path, walker: np.ndarray) -> None:
     frames: list[list[Body]] = [[(PERSON, pose)] for pose in walker]
     frames[0] = frames[20] = frames[-1] = []
@@ -126,6 +165,18 @@ def test_an_untracked_joint_with_a_position_counts(clip: Path, walker: np.ndarra
     assert np.array_equal(read_skeleton_file(write_lines(clip, lines)), walker)
 
 
+def test_a_tracked_joint_at_the_origin_counts(clip: Path, walker: np.ndarray) -> None:
+    lines = lines_of([[(PERSON, pose)] for pose in walker])
+    lines[4], lines[5] = joint_line((0, 0, 0), state=1), joint_line(walker[0, 1], state=0)
+    assert len(read_skeleton_file(write_lines(clip, lines))) == 60
+
+
+def test_an_untracked_joint_without_numbers_is_lost(clip: Path, walker: np.ndarray) -> None:
+    lines = lines_of([[(PERSON, pose)] for pose in walker])
+    lines[4] = joint_line((np.nan, np.inf, -1e300), state=0).replace("nan", "NaN").replace("inf", "1e999")
+    assert np.array_equal(read_skeleton_file(write_lines(clip, lines)), walker[1:])
+
+
 def test_a_clip_without_bodies_has_no_frames(clip: Path) -> None:
     assert read_skeleton_file(write_lines(clip, ["3", "0", "0", "0"])).shape == (0, 25, 3)
 
@@ -134,18 +185,20 @@ def test_a_clip_without_bodies_has_no_frames(clip: Path) -> None:
     ("line", "content", "expected"),
     [
         (1, "many", "numbers"),
-        (1, "1.5", "the number of frames"),
-        (2, "-1", "the number of bodies of frame 1 of 60"),
-        (3, "1 0 0", "10 fields for a body"),
+        (1, "1.5", "the number of frames, at most 100000"),
+        (1, "100001", "the number of frames, at most 100000"),
+        (2, "-1", "the number of bodies of frame 1 of 60, at most 6"),
+        (2, "7", "the number of bodies of frame 1 of 60, at most 6"),
+        (3, "1 0 0", "10 fields for a body of frame 1 of 60"),
         (3, "1e9 0 0 0 0 0 0 0 0 2", "an integer body id"),
         (4, "24", "25 joints"),
-        (5, "1 2 3", "12 fields for joint SpineBase"),
-        (6, "1 1.2.3 3 0 0 0 0 0 0 0 0 2", "y in metres"),
+        (5, "1 2 3", "12 fields for joint SpineBase of frame 1 of 60"),
+        (6, "1 1.2.3 3 0 0 0 0 0 0 0 0 2", "a number in field 2 of joint SpineMid of frame 1 of 60"),
         (6, "1 ? 3 0 0 0 0 0 0 0 0 2", "numbers"),
-        (7, "NaN 2 3 0 0 0 0 0 0 0 0 2", "finite coordinates of a tracked joint"),
-        (7, "1 2 1e999 0 0 0 0 0 0 0 0 1", "finite coordinates of a tracked joint"),
-        (8, "1 2 3 0 0 0 0 0 0 0 0 3", "a tracking state of 0, 1 or 2 in field 12"),
-        (30, "", "the number of bodies of frame 2 of 60"),
+        (7, "NaN 2 3 0 0 0 0 0 0 0 0 2", "finite coordinates of joint Neck of frame 1 of 60, which is tracked"),
+        (7, "1 2 1e39 0 0 0 0 0 0 0 0 1", "finite coordinates of joint Neck of frame 1 of 60, which is tracked"),
+        (8, "1 2 3 0 0 0 0 0 0 0 0 3", "a tracking state of 0, 1 or 2 in field 12 of joint Head of frame 1 of 60"),
+        (30, "", "the number of bodies of frame 2 of 60, at most 6"),
     ],
 )
 def test_a_fault_is_named_with_its_line(clip: Path, walker: np.ndarray, line: int, content: str, expected: str) -> None:
@@ -190,9 +243,20 @@ def test_absurd_counts_are_refused_without_being_believed(
     fault_of(write_lines(clip, lines))
 
 
+def test_a_file_longer_than_any_recording_is_refused_unread(clip: Path) -> None:
+    clip.touch()
+    os.truncate(clip, 2**40)
+    assert fault_of(clip).expected == "at most 67108864 bytes, 12 minutes of one person"
+
+
+def test_a_file_of_more_frames_than_any_recording_is_refused(clip: Path) -> None:
+    assert len(read_skeleton_file(write_lines(clip, ["100000", *["0"] * 100_000]))) == 0
+    assert fault_of(write_lines(clip, ["100001", *["0"] * 100_001])).line == 1
+
+
 def test_two_bodies_of_one_id_in_a_frame_are_refused(clip: Path, walker: np.ndarray) -> None:
     fault = fault_of(write_lines(clip, lines_of([[(PERSON, walker[0]), (PERSON, walker[1])]])))
-    assert (fault.line, fault.expected) == (30, "one body of each id in a frame")
+    assert (fault.line, fault.expected) == (30, "one body of each id in frame 1 of 1")
 
 
 def test_a_file_that_cannot_be_read_is_bad_input(tmp_path: Path) -> None:
@@ -269,12 +333,15 @@ def test_a_name_counts_once(folder: Path, walker: np.ndarray) -> None:
     write_skeleton_file(folder / "later" / "S002C001P001R001A001.skeleton", walker)
     recordings = read_ntu_rgbd(folder)
     assert len(recordings.clips) == 3
-    assert "its name was already read" in {reject.reason for reject in recordings.rejected}
+    first = folder / "S002C001P001R001A001.skeleton"
+    assert f"{first} has the same name" in {reject.reason for reject in recordings.rejected}
 
 
 def test_a_malformed_file_stops_the_reading_of_its_folder(folder: Path) -> None:
     (folder / "S001C001P009R001A001.skeleton").write_text("60\n1\n")
-    with pytest.raises(MalformedRecording, match=r"P009R001A001\.skeleton:3: expected the rest of frame 1 of 60"):
+    with pytest.raises(
+        MalformedRecording, match=r"P009R001A001\.skeleton:3: expected 10 fields for a body of frame 1 of 60"
+    ):
         read_ntu_rgbd(folder)
 
 
@@ -302,3 +369,80 @@ def test_a_folder_where_nothing_passes_the_filter_says_how_to_relax_it(folder: P
 def test_a_clip_needs_a_frame(folder: Path) -> None:
     with pytest.raises(BadInput, match="min_frames = 0 must be 1 or more"):
         read_ntu_rgbd(folder, min_frames=0)
+
+
+def test_listing_opens_no_clip_and_crosses_to_other_processes(folder: Path) -> None:
+    for clip in folder.rglob("*.skeleton"):
+        clip.write_bytes(b"")
+    source = pickle.loads(pickle.dumps(list_ntu_rgbd(folder)))
+    assert [path.stem for path in source.paths] == [
+        "S001C001P001R001A049",
+        "S001C001P002R001A001",
+        "S001C001P003R001A001",
+        "S002C001P001R001A001",
+    ]
+    assert len(source.rejected) == 3
+    with pytest.raises(MalformedRecording):
+        source.read(source.paths[0])
+
+
+def test_a_source_reads_one_file_at_a_time(folder: Path, walker: np.ndarray) -> None:
+    source = list_ntu_rgbd(folder)
+    recording, too_short = source.read(source.paths[1]), source.read(source.paths[2])
+    assert isinstance(recording, Recording)
+    assert (recording.name, recording.subject, recording.action) == ("S001C001P002R001A001", "P002", "A001")
+    assert np.array_equal(recording.positions, walker)
+    assert too_short == Rejected(source.paths[2], "59 unbroken frames of one person, fewer than 60")
+
+
+def test_what_is_no_file_is_not_opened(folder: Path) -> None:
+    os.mkfifo(folder / "S009C001P001R001A001.skeleton")
+    (folder / "S009C001P002R001A001.skeleton").symlink_to("nowhere")
+    reasons = {reject.path.name: reject.reason for reject in read_ntu_rgbd(folder).rejected}
+    assert reasons["S009C001P001R001A001.skeleton"] == "it is no file"
+    assert reasons["S009C001P002R001A001.skeleton"] == "it is no file"
+
+
+HEADER = "The following clips have missing\nor incomplete skeletons.\n\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEADER + "S001C001P002R001A001\nS017C003P020R002A060\n",
+        "S001C001P002R001A001",
+        "\ufeff" + HEADER.replace("\n", "\r\n") + "S017C003P020R002A060\r\n\r\n S001C001P002R001A001 \r\n",
+    ],
+    ids=["as published", "one name", "from Windows"],
+)
+@pytest.mark.parametrize("name", [*MISSING_LISTS, "elsewhere.txt"])
+def test_clips_on_a_list_of_missing_skeletons_are_left_out(folder: Path, name: str, content: str) -> None:
+    (folder / name).write_bytes(content.encode())
+    recordings = read_ntu_rgbd(folder, missing=None if name in MISSING_LISTS else folder / name)
+    assert [clip.name for clip in recordings.clips] == ["S001C001P001R001A049", "S002C001P001R001A001"]
+    assert f"{name} lists it" in {reject.reason for reject in recordings.rejected}
+
+
+def test_a_named_list_of_missing_skeletons_counts_alone(folder: Path) -> None:
+    (folder / MISSING_LISTS[0]).write_text("S001C001P002R001A001")
+    (folder / "mine.txt").write_text("S002C001P001R001A001")
+    recordings = read_ntu_rgbd(folder, missing=folder / "mine.txt")
+    assert [clip.name for clip in recordings.clips] == ["S001C001P001R001A049", "S001C001P002R001A001"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "names no clip"),
+        (HEADER.encode(), "names no clip"),
+        (bytes(range(256)), "names no clip"),
+        (b"S001C001P002R001A001\n\nS001C001P002R001A0", r"list\.txt:3: expected a name .* found 'S001C001P002R001A0'"),
+        (None, r"list\.txt cannot be read: No such file"),
+    ],
+    ids=["empty", "header", "binary", "cut", "absent"],
+)
+def test_a_list_of_missing_skeletons_that_is_none_is_refused(folder: Path, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (folder / "list.txt").write_bytes(content)
+    with pytest.raises(BadInput, match=message):
+        list_ntu_rgbd(folder, missing=folder / "list.txt")

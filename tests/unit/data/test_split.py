@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpgan_core.data.split import split_by_subject
+from hpgan_core.data.split import PROTOCOLS, split_by_subject, split_clips
 from hpgan_core.errors import BadInput
 
 PEOPLE = [f"P{person:03d}" for person in range(1, 11)]
@@ -48,3 +48,23 @@ def test_shares_are_rounded_to_people_and_never_to_nobody() -> None:
 def test_impossible_splits_are_refused(subjects: list[str], shares: dict[str, float], message: str) -> None:
     with pytest.raises(BadInput, match=message):
         split_by_subject(subjects, **shares)
+
+
+def test_by_subject_all_clips_of_a_person_go_together() -> None:
+    subjects = {f"{person} {take}": person for take in range(3) for person in PEOPLE}
+    people = split_by_subject(PEOPLE, seed=4, validation=0.3, test=0.1)
+    assert split_clips(subjects, seed=4, validation=0.3, test=0.1) == {
+        clip: people[subject] for clip, subject in subjects.items()
+    }
+    assert split_clips(subjects) == split_clips(subjects, test=0.2)
+
+
+def test_an_unknown_protocol_is_answered_with_the_nearest() -> None:
+    with pytest.raises(BadInput, match=r"did you mean 'ntu60_cross_subject'.*known: by_subject, ntu60"):
+        split_clips({"a": "a"}, "ntu60_cross_subjects")
+
+
+def test_the_first_action_beyond_the_benchmark_is_refused() -> None:
+    assert PROTOCOLS["ntu60_cross_subject"].side("S017C003P040R002A060") == "test"
+    with pytest.raises(BadInput, match=r"action 061 is in no official split of NTU RGB.D 60"):
+        PROTOCOLS["ntu60_cross_subject"].side("S017C003P040R002A061")

@@ -23,7 +23,7 @@ from study.space import (
 from study.study_file import StudyFile, read_study_file
 
 FILE = """\
-preset: paper
+preset: report
 arms: {none: [], gt: [gt], paper: [consistency, bone]}
 training: {batch_size: 32, critic_learning_rate: 1}
 parameters:
@@ -59,7 +59,7 @@ def test_first_trial_runs_the_defaults(study_file: StudyFile) -> None:
 def test_configuration_is_preset_then_training_then_arm_then_values(study_file: StudyFile) -> None:
     settings = configuration(study_file, "gt", {"lambda_gp": 5, "gt_weight": 0.5}, epochs=7)
     assert settings == {
-        "preset": "paper",
+        "preset": "report",
         "batch_size": 32,
         "critic_learning_rate": 1.0,
         "lambda_gp": 5.0,
@@ -70,7 +70,7 @@ def test_configuration_is_preset_then_training_then_arm_then_values(study_file: 
     assert type(settings["lambda_gp"]) is float
     config = TrainingConfig.from_mapping(settings)
     assert (config.losses, config.epochs, config.lambda_gp, config.batch_size) == (("gt",), 7, 5.0, 32)
-    assert config.hidden_size == PRESETS["paper"].hidden_size
+    assert config.hidden_size == PRESETS["report"].hidden_size
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from hpgan_core.data.split import BY_SUBJECT
 from study.errors import BadStudyInput
 from study.space import Space, first_values
-from study.study_file import NoPruning, StudyFile, SuccessiveHalving, read_study_file
+from study.study_file import NoPruning, Split, StudyFile, SuccessiveHalving, read_study_file
 
 METRICS = ("ade", "fde", "bone_error", "jerk_ratio", "score")
 SHORT = "parameters:\n  hidden_size: {type: int, min: 8, max: 64, default: 16}\n"
@@ -253,7 +254,19 @@ class TestProblems:
             ("data: {people: many}", "data.people: option 'people' of synthetic must be a whole number, found 'many'"),
             ("data: {people: [1]}", "data.people: must be a finite number, text, true or false, found a list"),
             ("data: {split: {validation: 0.5, test: 0.5}}", "split.test: must leave people to train on"),
+            (
+                "data: {split: {validation: 0.8}}",
+                "split.test: must leave people to train on: validation and test make 1",
+            ),
             ("data: {split: {test: 0}}", "data.split.test: must be above 0.0, found 0"),
+            (
+                "data: {split: {protocol: ntu60_cross_subjct}}",
+                "data.split.protocol: protocol 'ntu60_cross_subjct' is unknown; did you mean 'ntu60_cross_subject'?",
+            ),
+            (
+                "data: {split: {protocol: human36m, test: 0.2}}",
+                "data.split.test: must be left out, since human36m says who tests",
+            ),
             ("training: {losses: [gt]}", "training.losses: is no fixed setting: arms give it"),
             ("training: {hidden_size: 4}", "training.hidden_size: is searched as well, under parameters"),
             ("training: {batch_size: [4]}", "training.batch_size: must be a whole number, found [4]"),
@@ -580,15 +593,27 @@ class TestOverrides:
 
 
 class TestData:
+    @pytest.fixture
+    def motions(self, tmp_path: Path) -> Path:
+        """A folder of recordings beside the study file."""
+        (tmp_path / "motions").mkdir()
+        (tmp_path / "motions" / "S001C001P001R001A001.skeleton").write_text("0\n")
+        return tmp_path / "motions"
+
     def test_relative_root_in_the_file_starts_at_the_file(self, write: Write, tmp_path: Path) -> None:
         study_file = read_study_file(write(BASE + "data: {dataset: ntu_rgbd, root: ../motions}"))
         assert study_file.data.options == {"root": str(tmp_path.parent / "motions")}
 
+    def test_relative_path_of_an_archive_starts_at_the_file(self, write: Write, tmp_path: Path) -> None:
+        study_file = read_study_file(write(BASE + "data: {dataset: archive, path: motion.h5}"))
+        assert study_file.data.options == {"path": str(tmp_path / "motion.h5")}
+
     def test_relative_root_on_the_command_line_starts_at_the_working_directory(
-        self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, write: Write, motions: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        elsewhere = tmp_path / "elsewhere"
+        elsewhere = motions.parent / "elsewhere"
         elsewhere.mkdir()
+        motions = motions.rename(elsewhere / "motions")
         monkeypatch.chdir(elsewhere)
         path = write(BASE)
         for overrides, data_root in (
@@ -598,31 +623,63 @@ class TestData:
         ):
             study_file = read_study_file(path, overrides, data_root)
             assert study_file.data.dataset == "ntu_rgbd"
-            assert study_file.data.options == {"root": str(elsewhere / "motions")}
+            assert study_file.data.options == {"root": str(motions)}
 
     def test_home_is_expanded(self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         study_file = read_study_file(write(BASE + "data: {dataset: ntu_rgbd, root: ~/motions}"))
         assert study_file.data.options == {"root": str(tmp_path / "motions")}
 
-    def test_folder_replaces_a_data_set_that_reads_none_but_not_the_split(self, write: Write, tmp_path: Path) -> None:
+    def test_folder_replaces_a_data_set_that_reads_none_but_not_the_split(self, write: Write, motions: Path) -> None:
         path = write(BASE + "data: {dataset: synthetic, people: 3, split: {seed: 5}}")
-        data = read_study_file(path, data_root=tmp_path).data
-        assert (data.dataset, data.options, data.split.seed) == ("ntu_rgbd", {"root": str(tmp_path)}, 5)
+        data = read_study_file(path, data_root=motions).data
+        assert (data.dataset, data.options, data.split.seed) == ("ntu_rgbd", {"root": str(motions)}, 5)
 
-    def test_folder_replaces_only_the_root_of_a_data_set_that_reads_one(self, write: Write, tmp_path: Path) -> None:
+    def test_folder_replaces_only_the_root_of_a_data_set_of_its_kind(self, write: Write, motions: Path) -> None:
         path = write(BASE + "data: {dataset: ntu_rgbd, root: /old, min_frames: 30}")
-        data = read_study_file(path, data_root=tmp_path).data
-        assert data.options == {"root": str(tmp_path), "min_frames": 30}
+        data = read_study_file(path, data_root=motions).data
+        assert data.options == {"root": str(motions), "min_frames": 30}
 
-    def test_folder_does_not_hide_a_misspelt_data_set(self, write: Write, tmp_path: Path) -> None:
-        (found,) = problems(write(BASE + "data: {dataset: ntu_rgdb}"), data_root=tmp_path)
+    @pytest.mark.parametrize(
+        ("place", "dataset", "option"),
+        [("h36m", "human36m", "root"), ("motion.h5", "archive", "path")],
+    )
+    def test_the_kind_of_data_is_recognised(
+        self, write: Write, tmp_path: Path, place: str, dataset: str, option: str
+    ) -> None:
+        (tmp_path / "h36m" / "S1").mkdir(parents=True)
+        (tmp_path / "h36m" / "S1" / "Walking.h5").write_text("")
+        (tmp_path / "motion.h5").write_text("hpgan motion archive 1")
+        path = write(BASE + "data: {dataset: ntu_rgbd, root: /old, max_action: 30}")
+        data = read_study_file(path, data_root=tmp_path / place).data
+        assert (data.dataset, data.options) == (dataset, {option: str(tmp_path / place)})
+
+    def test_a_place_without_recordings_is_told_with_all_else(self, write: Write, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        path = write(BASE + "data: {split: {test: 0}}")
+        assert problems(path, data_root=tmp_path / "empty") == [
+            "--data empty: empty holds no recordings, neither NTU RGB+D's .skeleton nor Human3.6M's .h5 files, at any "
+            "depth",
+            "s.yaml:5: data.split.test: must be above 0.0, found 0",
+        ]
+
+    def test_folder_does_not_hide_a_misspelt_data_set(self, write: Write, motions: Path) -> None:
+        (found,) = problems(write(BASE + "data: {dataset: ntu_rgdb}"), data_root=motions)
         assert "data set 'ntu_rgdb' is unknown; did you mean 'ntu_rgbd'?" in found
 
-    def test_data_that_is_no_mapping_gives_way_to_the_folder(self, write: Write, tmp_path: Path) -> None:
-        data = read_study_file(write(BASE + "data: synthetic"), data_root=tmp_path).data
-        assert (data.dataset, data.options) == ("ntu_rgbd", {"root": str(tmp_path)})
+    def test_data_that_is_no_mapping_gives_way_to_the_folder(self, write: Write, motions: Path) -> None:
+        data = read_study_file(write(BASE + "data: synthetic"), data_root=motions).data
+        assert (data.dataset, data.options) == ("ntu_rgbd", {"root": str(motions)})
 
-    def test_unknown_option_beside_the_folder_keeps_its_line(self, write: Write, tmp_path: Path) -> None:
-        (found,) = problems(write(BASE + "data:\n  dataset: ntu_rgbd\n  min_frame: 3\n"), data_root=tmp_path)
+    def test_unknown_option_beside_the_folder_keeps_its_line(self, write: Write, motions: Path) -> None:
+        (found,) = problems(write(BASE + "data:\n  dataset: ntu_rgbd\n  min_frame: 3\n"), data_root=motions)
         assert found.startswith("s.yaml:7: data.min_frame: option of ntu_rgbd 'min_frame' is unknown")
+
+    def test_shares_of_people_are_the_protocols_or_ours(self, write: Write) -> None:
+        for split, share in (("{}", 0.2), ("{test: 0.3}", 0.3), ("{protocol: ntu60_cross_view}", None)):
+            read = read_study_file(write(BASE + f"data: {{split: {split}}}")).data.split
+            assert read.test_share() == share
+            assert Split.model_validate(read.model_dump()) == read
+
+    def test_the_protocol_of_every_data_set_is_the_cores(self) -> None:
+        assert Split().protocol == BY_SUBJECT
