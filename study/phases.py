@@ -259,7 +259,11 @@ class SearchPhase(_Phase):
 
     def _next_arm(self) -> str | None:
         """The arm that has had the fewest rounds and is not through."""
-        waiting = [arm for arm, search in self.arms.items() if search.asked() < self.planned[arm]]
+        waiting = [
+            arm
+            for arm, search in self.arms.items()
+            if search.asked() < self.planned[arm] and (self.retries[arm] or not search.exhausted)
+        ]
         return min(waiting, key=self._round, default=None)
 
     def _round(self, arm: str) -> int:

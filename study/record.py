@@ -20,6 +20,7 @@ from study.amendments import OPERATIONS, Amendments, append_amendment, read_amen
 from study.errors import BadStudyInput
 from study.json_files import read_json, write_json
 from study.lease import Holding, Lease, hold, holder, read_lease
+from study.pareto import pareto_front
 from study.paths import StudyPaths
 from study.study_file import StudyFile
 from study.trial_record import Attempt, Failure, FailureKind, Outcome, Phase, Request, State, Trial
@@ -177,9 +178,19 @@ class Record:
             raise BadStudyInput(f"study {self.paths.name!r} has no trial {key!r}; there are: {known}")
         return trials[key]
 
+    def front(self, arm: str) -> list[Trial]:
+        """The arm's complete search trials that no other beats in all ``objectives``; with one objective, all."""
+        complete = [trial for trial in self.trials(arm, "search") if trial.state == "complete"]
+        objectives = self.study_file.objectives
+        if not objectives:
+            return complete
+        last = [trial.epochs()[-1]["mean"] for trial in complete]
+        points = [[mean[objective.metric] for objective in objectives] for mean in last]
+        return [complete[index] for index in pareto_front(points, [one.goal == "minimize" for one in objectives])]
+
     def winner(self, arm: str) -> Trial | None:
-        """The arm's complete search trial with the best objective; the first of equals."""
-        return self._best_of(self.trials(arm, "search"))
+        """The trial of the arm's ``front`` with the best objective; the first of equals."""
+        return self._best_of(self.front(arm))
 
     def confirmations(self, arm: str) -> list[Trial]:
         """The complete trials of the arm's present winner on fresh seeds, each on seeds of its own."""
@@ -195,16 +206,15 @@ class Record:
         return next(iter(self.confirmations(arm)), None)
 
     def best(self) -> Trial | None:
-        """The complete search trial with the best objective of all arms; the first of equals."""
-        return self._best_of(self.trials(phase="search"))
+        """The arms' winner with the best objective; the first of equals."""
+        return self._best_of([winner for arm in self.study_file.arms if (winner := self.winner(arm))])
 
-    def _best_of(self, trials: list[Trial]) -> Trial | None:
+    def _best_of(self, complete: list[Trial]) -> Trial | None:
         sign = 1 if self.study_file.objective.goal == "minimize" else -1
-        ended = [(trial, trial.outcome) for trial in trials]
         scores = [
             (sign * outcome.objective, trial)
-            for trial, outcome in ended
-            if outcome and outcome.state == "complete" and outcome.objective is not None
+            for trial in complete
+            if (outcome := trial.outcome) and outcome.objective is not None
         ]
         return min(scores, key=lambda pair: pair[0])[1] if scores else None
 

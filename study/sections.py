@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from hpgan_core.config import RANGES
+from study.secrets import holds_secret, without_secrets
 from study.yaml_source import KeyPath
 
 DEFAULT_TRIALS_PER_ARM = 10
@@ -297,15 +298,9 @@ class Storage(Section):
         if self.url is None:
             return
         if not re.match(r"postgresql\+psycopg://[^/]", self.url):
-            yield ("url",), f"must be postgresql+psycopg://USER@HOST/DATABASE, found {_without_password(self.url)!r}"
-        elif _without_password(self.url) != self.url:
+            yield ("url",), f"must be postgresql+psycopg://USER@HOST/DATABASE, found {without_secrets(self.url)!r}"
+        elif holds_secret(self.url):
             yield ("url",), "must hold no password, which would end up in the record: use PGPASSWORD or ~/.pgpass"
-
-
-def _without_password(url: str) -> str:
-    """``url`` with every password that its user or query part holds masked."""
-    url = re.sub(r"(//[^/@:]*):[^/]*@", r"\1:...@", url)
-    return re.sub(r"(?i)([?&](?:ssl)?password=)[^&]*", r"\1...", url)
 
 
 class Tracking(Section):
@@ -319,6 +314,6 @@ class Tracking(Section):
     )
 
     def problems(self) -> Iterator[Finding]:
-        if self.uri is not None and re.match(r"[^/]*//[^/@]*:[^/@]*@", self.uri):
-            text = "must hold no password, which would end up in the record: use MLFLOW_TRACKING_USERNAME and _PASSWORD"
-            yield ("uri",), text
+        if self.uri is not None and holds_secret(self.uri):
+            text = "must hold no password or token, which would end up in the record: use MLFLOW_TRACKING_USERNAME"
+            yield ("uri",), f"{text} and MLFLOW_TRACKING_PASSWORD, found {without_secrets(self.uri)!r}"

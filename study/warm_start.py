@@ -39,8 +39,8 @@ def find_lessons(studies: Path, study_file: StudyFile) -> list[Lesson]:
     lessons = list(_lessons(earlier, study_file))
     if not lessons:
         raise BadStudyInput(
-            f"search.warm_start: {earlier.paths.name!r} has no complete trial of an arm of the same name with the same "
-            "parameters in their ranges"
+            f"search.warm_start: {earlier.paths.name!r} has no complete trial of an arm of the same name and "
+            "losses with the same parameters in their ranges"
         )
     return lessons
 
@@ -62,8 +62,8 @@ def read_lessons(paths: StudyPaths) -> list[Lesson]:
 
 
 def _lessons(earlier: Record, study_file: StudyFile) -> Iterator[Lesson]:
-    for arm in study_file.arms:
-        if arm not in earlier.study_file.arms:
+    for arm, losses in study_file.arms.items():
+        if set(losses) != set(earlier.study_file.arms.get(arm, ())):
             continue
         parameters, space = active_parameters(study_file, arm), Space.of(study_file, arm)
         for trial in earlier.trials(arm, "search"):

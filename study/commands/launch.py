@@ -169,7 +169,10 @@ def _plan(study_file: StudyFile, data: MotionData) -> str:
     search, confirm = study_file.search, study_file.confirm
     clips = f"{len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test clips"
     trials = f"{study_file.trials_per_arm()} trials an arm, {study_file.n_trials()} in all"
-    method = f"{search.sampler.name} sampler, pruner: {search.pruner.name.replace('_', ' ')}"
+    method = f"{search.sampler.name} sampler, pruner: {study_file.pruner().name.replace('_', ' ')}"
+    if study_file.objectives:
+        metrics = " and ".join(objective.metric for objective in study_file.objectives)
+        method += f", since several objectives count: the Pareto front of {metrics}"
     lines = [
         f"Study    {study_file.name}" + (f": {study_file.question}" if study_file.question else ""),
         f"Data     {study_file.data.dataset}: {clips}",

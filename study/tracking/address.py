@@ -10,11 +10,10 @@ from urllib.parse import quote, unquote, urlsplit
 
 from study.errors import BadStudyInput
 from study.paths import StudyPaths
+from study.secrets import without_secrets
 from study.sections import Tracking
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-_USER_PART = re.compile(r"//\S*@")
-_SECRET_OPTION = re.compile(r"([?&][^=&\s]*(?:pass|pwd|token|secret|key)[^=&\s]*=)[^&\s]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,7 @@ def find(paths: StudyPaths, tracking: Tracking) -> Address:
     looks for them: what is not in the address cannot get into a message.
 
     Raises:
-        BadStudyInput: no server or database can be there, or the study file, which goes into the record, holds a
-            secret.
+        BadStudyInput: no server or database can be there.
     """
     source = "tracking.uri" if tracking.uri else "MLFLOW_TRACKING_URI"
     given = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.mlflow_database.resolve()}"
@@ -58,11 +56,6 @@ def find(paths: StudyPaths, tracking: Tracking) -> Address:
         where = parts.hostname, parts.port
     except ValueError as error:
         raise BadStudyInput(f"{source} {without_secrets(given)!r} is no address: {error}") from None
-    if tracking.uri and holds_secret(tracking.uri):
-        raise BadStudyInput(
-            f"tracking.uri {without_secrets(given)!r} must hold no password or token, which would end up in the "
-            "record: use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        )
     scheme = parts.scheme.partition("+")[0]
     if scheme in ("http", "https"):
         if where[0] is None:
@@ -80,18 +73,6 @@ def find(paths: StudyPaths, tracking: Tracking) -> Address:
     if (file := address.sqlite_file) is not None:
         _expect_writable(file, source)
     return address
-
-
-def holds_secret(uri: str) -> bool:
-    """Whether an address has a password, a token in place of a server's user, or a secret option."""
-    parts = urlsplit(uri)
-    has_token = parts.scheme in ("http", "https") and parts.username
-    return bool(parts.password or has_token or _SECRET_OPTION.search(uri))
-
-
-def without_secrets(text: str) -> str:
-    """A text that may hold addresses, without the users, passwords and tokens in them."""
-    return _SECRET_OPTION.sub(r"\1***", _USER_PART.sub("//***@", text))
 
 
 def _expect_writable(file: Path, source: str) -> None:

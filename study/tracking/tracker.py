@@ -20,6 +20,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from study.comparison import compare
 from study.errors import StudyError
 from study.record import Record, Trial
+from study.secrets import without_secrets
 from study.study_file import StudyFile
 from study.tracking import address
 from study.tracking.entries import (
@@ -329,4 +330,4 @@ def _reason(error: BaseException) -> str:
     while isinstance(cause := error.__cause__ or error.__context__, BaseException):
         error = cause
     first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return address.without_secrets(first_line)[:LONGEST_REASON]
+    return without_secrets(first_line)[:LONGEST_REASON]

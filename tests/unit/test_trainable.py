@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from hpgan_core import trainable
+from hpgan_core import groups, trainable
 from hpgan_core.config import TrainingConfig
 from hpgan_core.errors import BadInput
 from hpgan_core.evaluation import COLLAPSED_SHARE, evaluate_population, evaluation_windows
+from hpgan_core.groups import Groups
 from hpgan_core.metrics import BASELINES, METRICS
 from hpgan_core.trainable import EpochReport, train
 from hpgan_core.training import Population
@@ -41,9 +42,7 @@ def stop_at(epoch: int, reports: list[EpochReport]) -> Callable[[EpochReport], N
     return report
 
 
-def ran(
-    config: TrainingConfig, data: MotionData, seeds: list[int], **options: Any
-) -> tuple[Population, list[EpochReport]]:
+def ran(config: TrainingConfig, data: MotionData, seeds: list[int], **options: Any) -> tuple[Groups, list[EpochReport]]:
     reports: list[EpochReport] = []
     return train(config, data, seeds, reports.append, **options), reports
 
@@ -267,7 +266,7 @@ def test_a_diverged_member_leaves_the_reports_of_the_rest_bit_for_bit_as_they_we
     tiny: TrainingConfig, motion: MotionData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, healthy = ran(tiny, motion, [0, 1, 2], test=True)
-    monkeypatch.setattr(trainable, "Population", Poisoned)
+    monkeypatch.setattr(groups, "Population", Poisoned)
     _, sick = ran(tiny, motion, [0, 1, 2], resume_from=tmp_path, test=True)
     for ours, theirs in zip(healthy, sick, strict=True):
         for name, values in ours.members.items():
@@ -295,7 +294,8 @@ def test_a_population_that_collapses_is_reported_and_goes_on(tiny: TrainingConfi
 def test_the_test_split_is_judged_by_the_best_of_fifty(tiny: TrainingConfig, motion: MotionData) -> None:
     assert TrainingConfig().final_samples == 50
     config = replace(tiny, epochs=1, final_samples=50)
-    population, (report,) = ran(config, motion, [0, 1], test=True)
+    groups, (report,) = ran(config, motion, [0, 1], test=True)
+    population = groups.first()
     windows = evaluation_windows(population, motion.test, config.final_windows)
     best_of_50, best_of_3 = (
         evaluate_population(population, windows, samples, trainable.TEST_Z)

@@ -219,9 +219,7 @@ def test_an_address_that_cannot_be_is_refused(address: str) -> None:
 def test_nothing_is_left_of_a_driver_that_was_killed() -> None:
     script = "import ray, sys; from study import execution\n"
     script += "with execution.cluster(None): print(ray.nodes()[0]['ObjectStoreSocketName'], flush=True); input()"
-    driver = subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    driver = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert driver.stdout is not None
     folder = Path(driver.stdout.readline()).parents[2]
     assert folder.name.startswith("ray-")
@@ -240,9 +238,7 @@ def test_a_driver_that_is_told_to_end_says_nothing_of_rays() -> None:
     script = "import signal, sys, time; from study import execution\n"
     script += "signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))\n"
     script += "with execution.cluster(None): print('ready', flush=True); time.sleep(60)"
-    driver = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    driver = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert driver.stdout is not None
     assert driver.stdout.readline() == "ready\n"
     driver.terminate()

@@ -204,8 +204,8 @@ class TestProblems:
             "s.yaml:30: claims.2: must name three arms, found candidate 'none', reference 'paper', gate 'none'",
             "s.yaml:31: budget.trials: must be 5 or more, one an arm, found 2",
             "s.yaml:32: resources.gpus_per_trial: must be whole above 1, found 1.5",
-            "s.yaml:33: tracking.uri: must hold no password, which would end up in the record: "
-            "use MLFLOW_TRACKING_USERNAME and _PASSWORD",
+            "s.yaml:33: tracking.uri: must hold no password or token, which would end up in the record: "
+            "use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, found 'http://***@host/'",
             "s.yaml:34: search: repeats the key of line 24",
         ]
 
@@ -499,7 +499,7 @@ class TestSearch:
             ("storage: {url: 'postgresql+psycopg://me@host/db?password=secret'}", "storage.url: must hold no password"),
             (
                 "storage: {url: 'postgresql://me:secret@host/db'}",
-                "must be postgresql+psycopg://USER@HOST/DATABASE, found 'postgresql://me:...@host/db'",
+                "must be postgresql+psycopg://USER@HOST/DATABASE, found 'postgresql://***@host/db'",
             ),
         ],
     )
