@@ -29,7 +29,7 @@ from ray import tune
 from ray.tune.logger.mlflow import MLflowLoggerCallback
 from ray.tune.search.optuna import OptunaSearch
 
-SIZES = (10, 100, 1000)
+SIZES = (10, 100, 1000, 5000)
 EPOCHS = 500
 SLOTS = 2
 # Stock trials grow dearer with their number; a run of them is measured as far as it comes in this time.

@@ -30,6 +30,7 @@ class ArmSummary:
             own numbers, which look too good.
         winner: its best trial, None without a complete one.
         parameters: sampled values of the winner.
+        front: trials that no other beats in all objectives, and those of each; empty with one objective.
         picked: the winner's objective when it was picked.
         confirmed: the same objective on fresh seeds; worse than ``picked`` by the optimism of the choice.
         n_members: members that did not diverge.
@@ -42,6 +43,7 @@ class ArmSummary:
     phase: str
     winner: str | None
     parameters: dict[str, Any]
+    front: dict[str, dict[str, float]]
     picked: float | None
     confirmed: float | None
     n_members: int
@@ -111,7 +113,17 @@ class Comparison:
         """The table and the verdicts as Markdown."""
         lines = ["| " + " | ".join(self.headings()) + " |", "|" + " --- |" * len(self.headings())]
         lines += ["| " + " | ".join(row) + " |" for row in self.rows()]
-        return "\n".join([*lines, "", *(f"- {sentence}" for sentence in self.verdicts())])
+        return "\n".join([*lines, "", *(f"- {sentence}" for sentence in (*self.fronts(), *self.verdicts()))])
+
+    def fronts(self) -> Iterable[str]:
+        """One sentence an arm where several objectives count: the trials to choose from."""
+        for name, arm in self.arms.items():
+            if arm.front:
+                trials = (
+                    f"{trial} ({', '.join(f'{metric} {value:.4g}' for metric, value in values.items())})"
+                    for trial, values in arm.front.items()
+                )
+                yield f"{name}: Pareto front {', '.join(trials)}; the objective picks {arm.winner}."
 
     def verdicts(self) -> list[str]:
         """One sentence a claim."""
@@ -154,6 +166,7 @@ def _summarise(record: Record, arm: str, confirmations: list[Trial], seeds: list
         phase="confirm" if confirmations else "search",
         winner=winner.request.trial if winner else None,
         parameters=winner.request.parameters if winner else {},
+        front=_front(record, arm),
         picked=winner.outcome.objective if winner and winner.outcome else None,
         confirmed=metrics[objective].mean if confirmations and objective in metrics else None,
         n_members=len(by_seed) - n_diverged,
@@ -161,6 +174,14 @@ def _summarise(record: Record, arm: str, confirmations: list[Trial], seeds: list
         metrics=metrics,
         seconds=sum(epoch["seconds"] for trial in record.trials(arm) for epoch in trial.epochs()),
     )
+
+
+def _front(record: Record, arm: str) -> dict[str, dict[str, float]]:
+    metrics = [objective.metric for objective in record.study_file.objectives]
+    if not metrics:
+        return {}
+    last = {trial.request.trial: _last(trial)["mean"] for trial in record.front(arm)}
+    return {trial: {metric: mean[metric] for metric in metrics} for trial, mean in last.items()}
 
 
 def _last(trial: Trial) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def show(record: Record, as_json: bool, console: Console) -> None:
     for row in comparison.rows(intervals=wide):
         table.add_row(*row)
     console.print(table)
-    for sentence in comparison.verdicts():
+    for sentence in (*comparison.fronts(), *comparison.verdicts()):
         console.print(sentence)
 
 

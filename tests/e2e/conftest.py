@@ -1,15 +1,13 @@
 """The `study` command as a person runs it, and one small study that many tests look at."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-STUDY = str(Path(sys.executable).with_name("study"))
+from tests.processes import STUDY, environment
 
 # Three epochs before anybody is stopped; one trial at a time, so that what a sampler sees has one order.
 SMALL = """\
@@ -36,11 +34,6 @@ claims:
 """
 
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def environment() -> dict[str, str]:
-    """Without what would send the study elsewhere than into its own folder."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "RAY_"))}
 
 
 @pytest.fixture(scope="session")

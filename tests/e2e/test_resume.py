@@ -1,14 +1,10 @@
 """A study that is interrupted in every way ends as one that was not."""
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.ledgers import check_ledgers
+from tests.processes import driver, wait_for
 
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
 ARMS = ("none", "gt", "paper")
@@ -51,36 +48,6 @@ def curves(study: Path) -> dict[str, Any]:
         numbers = [(line["epoch"], line["members"]) for line in lines]
         found[f"{request['arm']}/{request['trial']}"] = (request["parameters"], request["seeds"], numbers)
     return found
-
-
-@contextmanager
-def driver(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """The command in the background, with all that it starts ended afterwards."""
-    command = [str(Path(sys.executable).with_name("study")), *arguments]
-    settings = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "RAY_"))}
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=settings,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 180
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @dataclass(frozen=True)

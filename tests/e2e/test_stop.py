@@ -4,41 +4,20 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
+from tests.processes import driver
+
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
 LONG = ("--set", "search.epochs=500", "--set", "search.pruner.grace_epochs=500", "--set", "search.trials_per_arm=1")
 
 pytestmark = pytest.mark.timeout(900)
-
-
-@contextmanager
-def driver(folder: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """The command in the background, with all that it starts ended afterwards."""
-    settings = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "RAY_"))}
-    process = subprocess.Popen(
-        [str(Path(sys.executable).with_name("study")), *arguments],
-        cwd=folder,
-        env=settings,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
 
 
 def epochs_of(study: Path) -> int:

@@ -1,16 +1,8 @@
 """Real MLflow: databases, a server process that comes and goes, and all that a study is there."""
 
 import hashlib
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +10,9 @@ import pytest
 
 from study.record import Record, Request, Trial
 from study.tracking import Tracker
+from tests.processes import Server
 
 STARTED_AT = 1_700_000_000.0
-MLFLOW = str(Path(sys.executable).with_name("mlflow"))
 
 MakeRecord = Callable[..., Record]
 StartTrial = Callable[..., Trial]
@@ -108,59 +100,11 @@ def _files(tracker: Tracker, run_id: str) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-@dataclass
-class Server:
-    """A real MLflow server on one port and one database, with whatever happens to it."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = field(default=None)
-
-    @property
-    def uri(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def database(self) -> Path:
-        return self.folder / "server.db"
-
-    def start(self) -> None:
-        command = [MLFLOW, "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{self.database}"]
-        command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        settings = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, env=settings, stdout=log, stderr=log, start_new_session=True, cwd=self.folder
-            )
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(f"{self.uri}/health", timeout=5).close()
-                return
-            except OSError:
-                assert self.process.poll() is None, (self.folder / "server.log").read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        os.killpg(self.process.pid, number)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.signal(signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-
 @pytest.fixture(scope="module")
 def server(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Not started yet."""
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        made = Server(folder, unused.getsockname()[1])
+    made = Server(folder)
     shutil.copy(empty_database, made.database)
     yield made
     made.kill()

@@ -112,3 +112,33 @@ def test_a_study_that_has_just_begun_can_be_compared(new_record: NewRecord) -> N
     content = plain(new_record())
     assert {name: arm["n_members"] for name, arm in content["arms"].items()} == {"none": 0, "gt": 0, "paper": 0}
     assert content["arms"]["gt"]["metrics"] == {}
+
+
+def test_of_several_objectives_the_front_is_told_and_the_objective_picks_from_it(
+    new_record: NewRecord, add_trial: AddTrial
+) -> None:
+    record = new_record(
+        objectives=[{"metric": "val/ade"}, {"metric": "val/apd", "goal": "maximize"}],
+        search={"trials_per_arm": 4, "members": 2, "epochs": 4},
+    )
+    for number, (score, ade, apd) in enumerate([(0.3, 1.0, 5.0), (0.2, 2.0, 9.0), (0.1, 2.5, 8.0), (0.2, 0.5, 1.0)]):
+        trial = add_trial(record, "gt", f"t{number:02d}", [], state=None)
+        line = {"epoch": 4, "members": {"val/score": [score, score]}, "mean": {"val/ade": ade, "val/apd": apd}}
+        trial.append_epoch(line | {"spread": {}, "diverged": 0, "seconds": 1.0, "time": 0.0})
+        trial.close("complete", score)
+    comparison = compare(record)
+    assert comparison.arms["gt"].winner == "t01", "t02 has the best score, but t01 beats it in both objectives"
+    assert comparison.arms["gt"].front == {
+        "t00": {"val/ade": 1.0, "val/apd": 5.0},
+        "t01": {"val/ade": 2.0, "val/apd": 9.0},
+        "t03": {"val/ade": 0.5, "val/apd": 1.0},
+    }
+    assert list(comparison.fronts()) == [
+        "gt: Pareto front t00 (val/ade 1, val/apd 5), t01 (val/ade 2, val/apd 9), t03 (val/ade 0.5, val/apd 1); "
+        "the objective picks t01."
+    ]
+
+
+def test_with_one_objective_there_is_no_front_to_tell(finished: Record) -> None:
+    assert list(compare(finished).fronts()) == []
+    assert plain(finished)["arms"]["gt"]["front"] == {}

@@ -65,6 +65,17 @@ def test_trials_with_other_parameters_teach_nothing(
     assert read_lessons(paths) == []
 
 
+def test_an_arm_of_the_same_name_with_other_losses_teaches_nothing(
+    new_record: NewRecord, add_trial: AddTrial, file_with: Callable[..., StudyFile]
+) -> None:
+    record = new_record()
+    add_trial(record, "gt", "t00", [0.5])
+    add_trial(record, "paper", "t00", [0.4])
+    file = file_with(arms={"gt": ["gt", "bone"], "paper": ["bone", "consistency"]}, reference="paper")
+    (lesson,) = find_lessons(paths_beside(record).studies, file)
+    assert lesson.arm == "paper"
+
+
 def test_an_unknown_earlier_study_is_answered_with_those_there_are(
     new_record: NewRecord, file_with: Callable[..., StudyFile]
 ) -> None:
