@@ -240,11 +240,11 @@ def test_without_mlflow_a_study_is_run_and_published_later(run_study: RunStudy, 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own for `studies`, of a few megabytes."""
+    """A file system of its own for `studies`, which holds the small study with all its pictures."""
     disk = tmp_path / "studies"
     disk.mkdir()
     mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
     )
     if mount.returncode:
         pytest.skip(f"no file system can be mounted here: {mount.stderr.strip()}")
@@ -273,9 +273,11 @@ def test_a_full_disk_ends_a_study_that_goes_on_once_there_is_space(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     ballast = small_disk / "ballast"
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(512))
+    with ballast.open("wb", buffering=0) as file:
+        for size in (65536, 512):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(size))
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1, err
     assert "No space left on device" in err
