@@ -12,7 +12,7 @@ from hpgan_core.windows import MotionData
 from study import execution
 from study.budget import Pace
 from study.errors import Interrupted, StoppedAtOnce, StudyError
-from study.estimate import estimate
+from study.estimate import calibrate, estimate
 from study.log import write_log
 from study.phases import ConfirmPhase, Listener, SearchPhase
 from study.progress import ProgressDisplay
@@ -88,7 +88,9 @@ class Driver:
                 stack.enter_context(self.stopping.listening())
                 slots = execution.slots(self.resources)
                 # Of a study that has begun the record knows better.
-                cost = None if self.record.exists else estimate(self.study_file, self.data, slots)
+                cost = None
+                if not self.record.exists:
+                    cost = estimate(self.study_file, calibrate(self.study_file, self.data), slots)
             if cost is not None:
                 text = f"about {duration(cost.total_s)} with {slots} trials at a time, less what is pruned"
                 self.console.print(f"Time     {text}")

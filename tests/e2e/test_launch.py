@@ -125,11 +125,45 @@ def test_reproduce_tells_a_changed_record_from_its_own_numbers(
     shutil.copytree(launched.study, tmp_path / "studies" / "small")
     epochs = tmp_path / "studies" / "small" / "trials" / "gt" / "confirm" / "epochs.jsonl"
     lines = [json.loads(line) for line in epochs.read_text().splitlines()]
-    lines[1]["members"]["val/ade"][2] += 1e-7
+    lines[1]["members"]["val/score"][2] += 1.0
+    lines[-1]["members"]["val/score"] = [value + 9.0 for value in lines[-1]["members"]["val/score"]]
     epochs.write_text("".join(json.dumps(line) + "\n" for line in lines))
     run = run_study(tmp_path, "reproduce", "small", "gt/confirm")
     assert run.returncode == 3
-    assert "gt/confirm was not reproduced: epoch 2, val/ade, member 2: " in run.stderr
+    assert "gt/confirm: grade F, not reproduced; first difference: epoch 2, val/score, member 2: " in run.stderr
+    assert run.stderr.rstrip().endswith("the environment is the recorded one")
+
+
+def test_another_number_of_threads_is_named(launched: Any, run_study: RunStudy) -> None:
+    run = run_study(launched.folder, "reproduce", "small", "--arm", "gt", "--threads", "2")
+    assert run.returncode == 0, run.stderr
+    assert "environment: threads: 1 when recorded, 2 now" in run.stdout
+    assert re.search("gt/confirm: grade [AB], ", run.stdout)
+
+
+def test_a_run_of_mlflow_suffices_to_reproduce_its_trial(launched: Any, run_study: RunStudy, tmp_path: Path) -> None:
+    database = f"sqlite:///{launched.folder}/studies/mlflow.db"
+    client = MlflowClient(database)
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    runs = {run.data.tags["study.key"]: run for run in client.search_runs([experiment.experiment_id])}
+    elsewhere = {"MLFLOW_TRACKING_URI": database}
+    run_id = runs["paper/confirm"].info.run_id
+    run = run_study(tmp_path, "reproduce", "--from-mlflow", run_id, "--json", **elsewhere)
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert (told["trial"], told["grade"], told["environment"]) == ("paper/confirm", "A", [])
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+    study_run = run_study(tmp_path, "reproduce", "--from-mlflow", runs["study"].info.run_id, **elsewhere)
+    assert study_run.returncode == 2
+    assert "is none of a trial that has ended" in study_run.stderr
+    unknown = run_study(tmp_path, "reproduce", "--from-mlflow", "0" * 32, **elsewhere)
+    assert unknown.returncode == 2
+    assert f"no run {'0' * 32}" in unknown.stderr
+    both = run_study(launched.folder, "reproduce", "small", "--from-mlflow", run_id)
+    assert both.returncode == 2
+    assert "and not both" in both.stderr
 
 
 def test_mlflow_holds_what_the_record_holds(launched: Any) -> None:
@@ -186,3 +220,34 @@ def test_other_data_after_the_end_sets_the_old_study_aside(launched: Any, run_st
     keys = {run.data.tags["study.key"] for run in client.search_runs([new.experiment_id])}
     assert {f"{arm}/t00" for arm in ARMS} <= keys
     assert not any(key.endswith("/confirm") for key in keys)
+
+
+def test_a_study_is_planned_from_a_few_steps(launched: Any, run_study: RunStudy) -> None:
+    run = run_study(launched.folder, "plan", "small.yaml", "--workers", "1", "--workers", "4", "--json")
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert (told["search_trials"], told["search_member_epochs"], told["confirm_member_epochs"]) == (9, 216, 27)
+    one, four = told["estimates"]
+    assert (one["slots"], four["slots"]) == (1, 4)
+    assert one["search_s"] == pytest.approx(216 * told["calibration"]["epoch_s"])
+    assert four["search_s"] == pytest.approx(one["search_s"] / 4)
+    studies = launched.folder / "studies"
+    taken = sum(file.stat().st_size for file in studies.rglob("*") if file.is_file())
+    assert 0.5 < one["disk_bytes"] / taken < 2
+
+
+def test_a_finished_study_is_replayed_with_other_workers_and_pruners(launched: Any, run_study: RunStudy) -> None:
+    before = sorted(launched.study.rglob("*"))
+    asked = ("plan", "small.yaml", "--simulate", "small", "--workers", "1", "--workers", "3", "--json")
+    run = run_study(launched.folder, *asked)
+    assert run.returncode == 0, run.stderr
+    alone, together = json.loads(run.stdout)["forecasts"]
+    states = [outcome["state"] for key, outcome in outcomes(launched.study).items() if "confirm" not in key]
+    assert alone["states"] == {state: states.count(state) for state in set(states)}
+    assert together["makespan_s"] < alone["makespan_s"]
+    unpruned = run_study(launched.folder, *asked, "--set", "search.pruner.name=none")
+    assert json.loads(unpruned.stdout)["forecasts"][0]["states"] == {"complete": 9}
+    assert sorted(launched.study.rglob("*")) == before
+    nobody = run_study(launched.folder, "plan", "small.yaml", "--simulate", "nobody")
+    assert nobody.returncode == 2
+    assert "no study 'nobody'" in nobody.stderr

@@ -1,0 +1,129 @@
+"""``study plan``: what a study would take, before it is launched."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from hpgan_core.metrics import METRICS
+from study.estimate import calibrate, estimate
+from study.motion import load_motion
+from study.record import Record
+from study.standing import duration
+from study.study_file import StudyFile, read_study_file
+
+if TYPE_CHECKING:
+    from study.simulation import Forecast
+
+
+def run(
+    file: Path,
+    *,
+    overrides: Sequence[str],
+    data_root: Path | None,
+    workers: Sequence[int],
+    simulate: str | None,
+    studies: Path,
+    as_json: bool,
+    console: Console,
+) -> None:
+    """Say what a study would take, for several numbers of workers.
+
+    Args:
+        file: the study file.
+        overrides: changes to it.
+        data_root: other recordings.
+        workers: numbers of trials at a time; default: one for each trial that this machine's processors hold, and more.
+        simulate: a study whose recorded curves are replayed instead of a calibration here.
+        studies: folder of all studies.
+        as_json: print JSON.
+        console: where to tell.
+
+    Raises:
+        BadStudyInput, BadInput: the file or the data cannot be used, or the study to replay lacks an arm.
+    """
+    study_file = read_study_file(file, overrides, data_root, METRICS)
+    numbers = sorted(set(workers)) or _usual_workers(study_file)
+    if simulate is None:
+        _calibrated(study_file, numbers, as_json, console)
+    else:
+        _simulated(study_file, Record.open(studies, simulate), numbers, as_json, console)
+
+
+def _usual_workers(study_file: StudyFile) -> list[int]:
+    here = max(1, (os.cpu_count() or 1) // study_file.resources.cpus_per_trial)
+    return sorted({here, 4 * here, 16 * here})
+
+
+def _calibrated(study_file: StudyFile, workers: list[int], as_json: bool, console: Console) -> None:
+    data = load_motion(study_file.data)
+    with console.status("Training a few steps ..."):
+        calibration = calibrate(study_file, data)
+    estimates = [estimate(study_file, calibration, number) for number in workers]
+    plain: dict[str, Any] = {
+        "study": study_file.name,
+        "search_trials": study_file.n_trials(),
+        "search_member_epochs": study_file.search_member_epochs(),
+        "confirm_member_epochs": study_file.confirm_member_epochs(),
+        "calibration": asdict(calibration),
+        "estimates": [asdict(one) | {"total_s": one.total_s} for one in estimates],
+    }
+    if as_json:
+        print(json.dumps(plain, indent=2))
+        return
+    search, confirm, arms = study_file.search, study_file.confirm, len(study_file.arms)
+    console.print(
+        f"Search   {study_file.n_trials()} trials of {arms} arms, {search.members} members, {search.epochs} epochs: "
+        f"{study_file.search_member_epochs()} epochs of one member"
+    )
+    if confirm:
+        console.print(
+            f"Confirm  {arms} winners, {confirm.members} members, {study_file.confirm_epochs()} epochs: "
+            f"{study_file.confirm_member_epochs()} epochs of one member"
+        )
+    console.print(f"Measured {calibration.epoch_s:.3g} s for one of them here, with every parameter at its default")
+    table = _table("trials at a time", "search", "confirm", "in all", "device hours", "disk")
+    for one in estimates:
+        times = (duration(seconds) for seconds in (one.search_s, one.confirm_s, one.total_s))
+        table.add_row(str(one.slots), *times, f"{one.device_hours:.3g}", f"{one.disk_bytes / 1e6:.0f} MB")
+    console.print(table)
+    console.print("Nothing of it pruned. Replay a finished study to see what pruning saves: --simulate NAME.")
+
+
+def _simulated(study_file: StudyFile, record: Record, workers: list[int], as_json: bool, console: Console) -> None:
+    from study.simulation import Replay, forecast
+
+    replay = Replay(record, study_file)
+    forecasts: list[Forecast] = []
+    for number in workers:
+        with console.status(f"Replaying {record.paths.name!r} with {number} trials at a time ..."):
+            forecasts.append(forecast(study_file, replay, number))
+    if as_json:
+        plain = [asdict(one) | {"makespan_s": one.makespan_s} for one in forecasts]
+        print(json.dumps({"study": study_file.name, "replayed": record.paths.name, "forecasts": plain}, indent=2))
+        return
+    pruner, sampler = study_file.pruner().name.replace("_", " "), study_file.search.sampler.name
+    console.print(f"Replayed {record.paths.name}, {sampler} sampler, pruner: {pruner}")
+    table = _table("trials at a time", "search", "confirm", "in all", "device hours", "idle", "complete", "pruned")
+    for one in forecasts:
+        times = (duration(seconds) for seconds in (one.search_s, one.confirm_s, one.makespan_s))
+        states = (str(one.states.get(state, 0)) for state in ("complete", "pruned"))
+        table.add_row(str(one.workers), *times, f"{one.device_hours:.3g}", f"{one.idle:.0%}", *states)
+    console.print(table)
+    for one in forecasts:
+        if one.budget_spent:
+            console.print(f"With {one.workers}: {one.budget_spent}", soft_wrap=True)
+    console.print("A forecast of times. Each configuration trains as the nearest one that was recorded.")
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
