@@ -88,10 +88,11 @@ class _Phase:
         for listener in self.listeners:
             listener.trial_started(running.trial, place)
 
-    def on_process(self, key: str, place: str, process: int) -> None:
+    def on_process(self, key: str, place: str, process: int, environment: dict[str, Any]) -> None:
         running = self.running[key]
         if running.attempt is not None:
-            running.attempt = running.trial.write_attempt(replace(running.attempt, place=place, process=process))
+            told = replace(running.attempt, place=place, process=process, environment=environment)
+            running.attempt = running.trial.write_attempt(told)
 
     def on_retry(self, key: str, failure: Failure) -> None:
         running = self.running[key]

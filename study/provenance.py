@@ -1,5 +1,6 @@
 """What a result depends on besides the plan: packages, code, machine."""
 
+import functools
 import hashlib
 import os
 import platform
@@ -22,6 +23,15 @@ def environment() -> dict[str, Any]:
     }
 
 
+def training_environment(threads: int, gpu: bool) -> dict[str, Any]:
+    """The environment of a process that trains with so many threads, on a GPU if it is to use one and finds it."""
+    import torch
+
+    device = torch.cuda.get_device_name() if gpu and torch.cuda.is_available() else "cpu"
+    return environment() | {"threads": threads, "device": device}
+
+
+@functools.cache
 def code_digest() -> str:
     """SHA-256 over the source of the core: equal digests mean that the same code trains."""
     import hpgan_core
@@ -33,6 +43,7 @@ def code_digest() -> str:
     return sha.hexdigest()
 
 
+@functools.cache
 def _processor() -> str:
     """The processor's model: matrix products round differently on different ones."""
     cpu_info = Path("/proc/cpuinfo")

@@ -101,6 +101,7 @@ class Attempt:
         started_at, ended_at: seconds since 1970; no end while it runs, and where its driver was killed.
         kind: why it ended: a kind of failure, ``stopped`` with the study, or None for what the outcome tells.
         cause: the kind in words.
+        environment: packages, code, machine, threads and device of the process; None until it has said so.
     """
 
     attempt: int
@@ -110,6 +111,7 @@ class Attempt:
     ended_at: float | None = None
     kind: FailureKind | Literal["stopped"] | None = None
     cause: str | None = None
+    environment: dict[str, Any] | None = None
 
 
 class Trial:

@@ -31,8 +31,8 @@ class Foreman(Protocol):
     def on_start(self, key: str, place: str) -> None:
         """A process is about to train this trial, for the first time or again."""
 
-    def on_process(self, key: str, place: str, process: int) -> None:
-        """It has said which one it is."""
+    def on_process(self, key: str, place: str, process: int, environment: dict[str, Any]) -> None:
+        """It has said which one it is, and what its numbers depend on."""
 
     def on_retry(self, key: str, failure: Failure) -> None:
         """It failed, and another one will be started."""
@@ -107,7 +107,8 @@ class Adapter(Searcher):
         if "node" in result:
             attempt.node, attempt.process = result["node"], result["pid"]
             self._call(lambda: self.foreman.on_start(key, result["hostname"]))
-            self._call(lambda: self.foreman.on_process(key, result["hostname"], result["pid"]))
+            who = key, result["hostname"], result["pid"], dict(result["environment"])
+            self._call(lambda: self.foreman.on_process(*who))
         elif "report" in result:
             stop = bool(self._call(lambda: self.foreman.on_epoch(key, result["report"])))
         elif "failure" in result:

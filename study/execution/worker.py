@@ -16,6 +16,7 @@ from study.execution.failures import UNWRITABLE, failure_in_training
 from study.job import Job
 from study.log import write_log
 from study.paths import TrialPaths
+from study.provenance import training_environment
 
 Train = Callable[[Job, MotionData, Callable[[EpochReport], None]], None]
 
@@ -46,7 +47,9 @@ def work(config: dict[str, Any], data: MotionData, train: Train, gpus: float) ->
     """
     job, wire = Job(**config["job"]), _Wire()
     log = TrialPaths(Path(job.folder)).log
-    wire.send(node=ray.get_runtime_context().get_node_id())
+    # As a tuple: Tune would flatten a dictionary.
+    environment = tuple(training_environment(job.threads, job.gpu).items())
+    wire.send(node=ray.get_runtime_context().get_node_id(), environment=environment)
     try:
         if 0 < gpus < 1 and torch.cuda.is_available():
             torch.cuda.set_per_process_memory_fraction(gpus)

@@ -15,7 +15,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
+from study.tracking.fetch import fetch_trial
 from study.tracking.publisher import Publisher
 from study.tracking.tracker import Published, Tracker, Unreachable
 
-__all__ = ["Published", "Publisher", "Tracker", "Unreachable"]
+__all__ = ["Published", "Publisher", "Tracker", "Unreachable", "fetch_trial"]

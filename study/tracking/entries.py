@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ STUDY_STATUS = {"finished": "FINISHED", "budget_spent": "FINISHED"}
 ABANDONED = "KILLED"
 LONGEST_TAG = 5000
 THUMBNAIL_SIZE = 256
+# Folder of a run's files that suffices to train its trial again.
+RECORD = "record"
 
 # How a run ended: MLflow's status, and when in its milliseconds.
 End = tuple[str, int]
@@ -94,6 +97,11 @@ def trial_entry(record: Record, trial: Trial, driven: bool) -> Entry:
     def write_files(folder: Path) -> None:
         if outcome is not None:
             _write_pictures(folder, trial.key, draw_trial(record, trial), outcome.epochs, outcome.ended_at)
+            paths = trial.paths
+            (folder / RECORD).mkdir()
+            for path in (record.paths.plan, paths.request, paths.attempts, paths.epochs, paths.outcome):
+                if path.exists():
+                    shutil.copy(path, folder / RECORD)
 
     return Entry(
         key=request.key,

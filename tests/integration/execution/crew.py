@@ -37,8 +37,9 @@ class Crew:
     def on_start(self, key: str, place: str) -> None:
         self.events.append(("start", key))
 
-    def on_process(self, key: str, place: str, process: int) -> None:
+    def on_process(self, key: str, place: str, process: int, environment: dict[str, Any]) -> None:
         assert place == socket.gethostname()
+        assert environment["threads"] == 1
         self.processes.setdefault(key, []).append(process)
 
     def on_retry(self, key: str, failure: Failure) -> None:

@@ -336,13 +336,14 @@ def test_every_attempt_is_recorded_with_its_place_its_process_and_its_end(new_re
     assert job is not None
     for place, process in (("one", 11), ("two", 22)):
         phase.on_start(job.key, place)
-        phase.on_process(job.key, place, process)
+        phase.on_process(job.key, place, process, {"threads": process})
         if place == "one":
             phase.on_retry(job.key, Failure("crashed", "killed"))
     train(phase, job.key, [0.5] * 4)
     first, second = record.trial("none", "t00").attempts()
     assert (first.place, first.process, first.kind, first.cause) == ("one", 11, "crashed", "killed")
     assert (second.attempt, second.place, second.process, second.kind) == (2, "two", 22, None)
+    assert (first.environment, second.environment) == ({"threads": 11}, {"threads": 22})
     assert first.ended_at is not None
     assert second.ended_at is not None
     assert first.started_at < first.ended_at < second.started_at < second.ended_at

@@ -5,7 +5,7 @@ import re
 
 import torch
 
-from study.provenance import code_digest, differences, environment
+from study.provenance import code_digest, differences, environment, training_environment
 
 
 def test_the_environment_is_plain_and_complete() -> None:
@@ -14,6 +14,12 @@ def test_the_environment_is_plain_and_complete() -> None:
     assert here["torch"] == torch.__version__
     assert {"python", "numpy", "ray", "optuna", "mlflow", "hpgan-study", "processor", "cores"} <= here.keys()
     assert re.fullmatch(r"[0-9a-f]{64}", here["code"])
+
+
+def test_a_training_process_adds_its_threads_and_its_device() -> None:
+    here = training_environment(3, gpu=True)
+    assert here == environment() | {"threads": 3, "device": here["device"]}
+    assert torch.cuda.is_available() or here["device"] == "cpu"
 
 
 def test_the_code_digest_is_the_same_every_time() -> None:
