@@ -111,6 +111,11 @@ class StudyPaths:
         return self.folder / "conclusion.json"
 
     @property
+    def report(self) -> Path:
+        """Folder of the report; `study report` makes it anew at any time."""
+        return self.folder / "report"
+
+    @property
     def ray(self) -> Path:
         """Scratch of Ray Tune; nothing in it is ever read again."""
         return self.folder / "ray"

@@ -4,6 +4,7 @@ Arms are strata, never a sampled parameter: each has its own sampler, its own ru
 """
 
 from study.search.arm import ArmSearch
+from study.search.importances import ENOUGH_TRIALS, parameter_importances
 from study.search.storage import Tables, open_storage
 
-__all__ = ["ArmSearch", "Tables", "open_storage"]
+__all__ = ["ENOUGH_TRIALS", "ArmSearch", "Tables", "open_storage", "parameter_importances"]

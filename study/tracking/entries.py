@@ -171,11 +171,12 @@ def _last_sign(trial: Trial) -> float:
 
 
 def _trial_points(trial: Trial, objective: Objective, outcome: Outcome | None, position: Position) -> Iterator[Metric]:
-    """Epoch by epoch the means over members, their standard deviations, how many diverged, and the best so far."""
+    """Epoch by epoch: means over members, standard deviations, how many diverged or collapsed, the best so far."""
     better = min if objective.goal == "minimize" else max
     for epoch in _epochs_after(position, trial.paths.epochs):
         spread = {f"{name}.std": value for name, value in epoch["spread"].items() if name.startswith("val/")}
-        values = epoch["mean"] | spread | {"diverged": float(epoch["diverged"])}
+        counts = {name: float(epoch[name]) for name in ("diverged", "collapsed") if name in epoch}
+        values = epoch["mean"] | spread | counts
         value = epoch["mean"].get(objective.metric, math.nan)
         if math.isfinite(value):
             position.best = value if position.best is None else better(position.best, value)

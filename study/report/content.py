@@ -1,0 +1,411 @@
+"""What a report says in words and tables, in one language: the same content behind its page and its Markdown."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from study.comparison import COLUMNS, ArmSummary, Comparison
+from study.json_files import read_json_lines
+from study.power import FEW_SEEDS, MIN_SEEDS
+from study.record import Record
+from study.report.figures import Figure, comparison_phase
+from study.report.words import Words
+from study.search import ENOUGH_TRIALS
+from study.standing import duration
+from study.stats import Estimate, Interval
+from study.verdict import ClaimVerdict, GuardrailVerdict, MetricVerdict
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One claim in plain sentences.
+
+    Attributes:
+        claim: its name.
+        word: its verdict, as the record has it, for styles; ``None`` before there is one.
+        title: the verdict in the report's language.
+        sentence: what it means.
+        details: a sentence or more a metric.
+        warning: what weakens it.
+    """
+
+    claim: str
+    word: str | None
+    title: str
+    sentence: str
+    details: list[str]
+    warning: str | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the table of arms.
+
+    Attributes:
+        text: as it is read.
+        interval: mean, bounds and members as shares of the column's scale, 0 to 1; None for baselines.
+    """
+
+    text: str
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """One arm, or a baseline, in the table of arms."""
+
+    name: str
+    losses: str
+    members: str
+    cells: list[Cell]
+    against: str
+    time: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that a report says."""
+
+    words: Words
+    name: str
+    question: str
+    made_from: str
+    answers: list[Answer]
+    findings: list[str]
+    headings: list[tuple[str, str]]
+    arms: list[ArmRow]
+    arms_caption: str
+    front: str | None
+    pareto_note: str | None
+    importances: dict[str, list[tuple[str, str]]]
+    search: dict[str, str]
+    winners: list[list[str]]
+    winner_headings: list[str]
+    effects: list[list[str]]
+    effect_headings: list[str]
+    assumed_none: str | None
+    objective: str
+    failures: list[list[str]]
+    facts: list[tuple[str, str]]
+    environment: list[tuple[str, str]]
+    amendments: list[tuple[str, str, str]]
+    locked_at: str
+    source: str
+    command: str
+
+
+def build_content(record: Record, comparison: Comparison, figures: Mapping[str, Figure], words: Words) -> Content:
+    """Put a study into words."""
+    study_file, plan = record.study_file, record.plan
+    state = words.named("state_", comparison.state)
+    phase = comparison_phase(comparison)
+    front = [row[0] for row in figures["pareto"].rows if row[1] == "mean" and row[-1]]
+    return Content(
+        words=words,
+        name=comparison.study,
+        question=comparison.question or words("report_of", name=comparison.study),
+        made_from=words(
+            "made_from", state=state[0].upper() + state[1:], arms=len(comparison.arms), trials=len(record.trials())
+        ),
+        answers=list(_answers(record, comparison, words)),
+        findings=list(_findings(comparison, words)),
+        headings=[(words(f"col_{metric}"), words(BETTER.get(metric, "better_low"))) for metric, _, _ in COLUMNS],
+        arms=list(_arm_rows(comparison, words)),
+        arms_caption=words(f"arms_caption_{phase}"),
+        front=words("pareto_front", arms=words.listed(front)) if front else None,
+        pareto_note=words("pareto_search") if phase == "search" else None,
+        importances={arm: _importances(figures, arm, words) for arm in comparison.arms},
+        search={arm: _search_note(figures, arm, words) for arm in comparison.arms},
+        winners=list(_winners(comparison, words)),
+        winner_headings=[
+            *(words(f"col_{key}") for key in ("arm", "trial", "picked", "confirmed", "optimism")),
+            *comparison.differing,
+        ],
+        effects=list(_effects(comparison, words)),
+        effect_headings=[words("col_losses"), *(words.named("name_", metric) for metric in comparison.effects)],
+        assumed_none=_assumed_none(comparison, words),
+        objective=study_file.objective.metric,
+        failures=[
+            [arm, words(what, kind=words.named("kind_", kind or "")), str(number), example]
+            for arm, what, kind, number, example in figures["failures"].rows
+        ],
+        facts=list(_facts(record, words)),
+        environment=[(words.named("env_", name), str(value)) for name, value in plan["environment"].items()],
+        amendments=list(_amendments(record, words)),
+        locked_at=_date(plan["created_at"]),
+        source=record.paths.source.read_text(),
+        command=record.command("reproduce"),
+    )
+
+
+# Beyond a thousand times the number says nothing more.
+LARGEST_CHANGE = math.log(1000)
+BETTER = {"apd": "better_high", "jerk_ratio": "better_one"}
+
+
+def _answers(record: Record, comparison: Comparison, words: Words) -> Iterator[Answer]:
+    judged = {claim.claim: claim for claim in comparison.claims}
+    for claim in record.study_file.claims:
+        if claim.name not in judged:
+            lacking = words.listed(comparison.waiting[claim.name])
+            yield Answer(claim.name, None, "", words("no_verdict_yet", arms=lacking), [], None)
+            continue
+        verdict = judged[claim.name]
+        n_seeds = min(metric.n_seeds for metric in verdict.metrics)
+        yield Answer(
+            claim.name,
+            verdict.word,
+            words.named("word_", verdict.word),
+            _sentence(verdict, n_seeds, words),
+            [
+                *(_detail(verdict, metric, words) for metric in verdict.metrics),
+                *(_guardrail(verdict, guardrail, words) for guardrail in verdict.guardrails),
+                *_corrected(verdict, len(record.study_file.claims), words),
+            ],
+            words("warning_few_seeds", n=n_seeds) if n_seeds < FEW_SEEDS else None,
+        )
+
+
+def _sentence(verdict: ClaimVerdict, n_seeds: int, words: Words) -> str:
+    """The verdict as an answer to the claim."""
+    if n_seeds < MIN_SEEDS:
+        return words("answer_too_few", n=n_seeds, least=MIN_SEEDS)
+    judged = {words.named("name_", metric.metric): metric.word for metric in verdict.metrics}
+    judged |= {words("guardrail_" + one.guardrail): one.word for one in verdict.guardrails}
+    key = "answer_" + verdict.word.replace("-", "_")
+    if verdict.word == "non-inferior" and verdict.keep is None:
+        key += "_absolute"
+    sentence = words(
+        key.replace(" ", "_"),
+        candidate=verdict.candidate,
+        reference=verdict.reference,
+        gate=verdict.gate,
+        keep=words("half") if verdict.keep == 0.5 else words("share_of", share=words.percent(verdict.keep or 0)),
+        all=words.listed([words.named("name_", metric.metric) for metric in verdict.metrics]),
+        some=words.listed([name for name, word in judged.items() if word == verdict.word]),
+    )
+    if verdict.word == "inconclusive" and verdict.seeds_needed:
+        sentence += " " + words("answer_seeds_needed", n=verdict.seeds_needed)
+    return sentence
+
+
+def _detail(verdict: ClaimVerdict, metric: MetricVerdict, words: Words) -> str:
+    name = words.named("name_", metric.metric)
+    name = name[0].upper() + name[1:]
+    if math.isnan(metric.difference):
+        return words("detail_none", metric=name)
+    sentences = [
+        words(
+            "detail_numbers",
+            metric=name,
+            reference=verdict.reference,
+            change=_change(metric.difference, words),
+            confidence=_confidence(verdict.level, words),
+            bound=_change(metric.bound, words),
+        ),
+        words("detail_gate_failed", reference=verdict.reference, gate=verdict.gate)
+        if math.isnan(metric.margin)
+        else words("detail_margin", margin=_change(metric.margin, words)),
+        words("detail_seeds", n=metric.n_seeds),
+    ]
+    if metric.n_missing:
+        sentences.append(words("detail_missing", n=metric.n_missing))
+    if not math.isnan(metric.margin):
+        sentences.append(words("detail_p", p=words.p(metric.p), p_permutation=words.p(metric.p_permutation)))
+    if metric.favour:
+        sentences.append(words.named("favour_", metric.favour))
+    return " ".join(sentences)
+
+
+def _guardrail(verdict: ClaimVerdict, guardrail: GuardrailVerdict, words: Words) -> str:
+    """One sentence: how much diversity is left, or how many members have diverged, and what the limit is."""
+    share = guardrail.share
+    numbers = (share.value, share.low, share.high, guardrail.limit)
+    value, low, high, limit = ("–" if math.isnan(number) else words.percent(number) for number in numbers)
+    return words(
+        f"detail_{guardrail.guardrail}", reference=verdict.reference, share=value, low=low, high=high, limit=limit
+    )
+
+
+def _corrected(verdict: ClaimVerdict, n_claims: int, words: Words) -> Iterator[str]:
+    if n_claims > 1 and verdict.p < 1:
+        yield words("detail_holm", n=n_claims, p=words.p(verdict.p_adjusted))
+
+
+def _confidence(alpha: float, words: Words) -> str:
+    """``95 %`` for 0.05, ``98,3 %`` for what Holm leaves of it."""
+    text = words.number(100 * (1 - alpha), ".1f")
+    return text.removesuffix(".0").removesuffix(",0") + " %"
+
+
+def _change(log_ratio: float, words: Words) -> str:
+    """A difference of log badness as a share: 0.1 is 10.5 % worse."""
+    share = math.expm1(min(log_ratio, LARGEST_CHANGE))
+    return words("worse" if share >= 0 else "better", share=words.percent(abs(share)))
+
+
+def _findings(comparison: Comparison, words: Words) -> Iterator[str]:
+    """What holds beside the claims."""
+    zero_velocity = comparison.baselines.get("zero_velocity", {})
+    against = {name: arm.beats(zero_velocity) for name, arm in comparison.arms.items() if arm.phase == "confirm"}
+    if better := [name for name, beats in against.items() if beats]:
+        yield words("beat_frozen", arms=words.listed(better))
+    if others := [name for name, beats in against.items() if beats is False]:
+        yield words("not_beat_frozen", arms=words.listed(others))
+    for name, arm in comparison.arms.items():
+        if arm.n_diverged:
+            share = [words.percent(value) for value in (arm.diverged.low, arm.diverged.high)]
+            members = arm.n_members + arm.n_diverged
+            yield words("some_diverged", arm=name, n=arm.n_diverged, all=members, low=share[0], high=share[1])
+    if unconfirmed := [name for name, arm in comparison.arms.items() if arm.phase != "confirm"]:
+        yield words("not_confirmed", arms=words.listed(unconfirmed))
+
+
+def _arm_rows(comparison: Comparison, words: Words) -> Iterator[ArmRow]:
+    intervals = {
+        (name, metric): interval
+        for name, arm in comparison.arms.items()
+        for metric, _, _ in COLUMNS
+        if (interval := arm.metrics.get(f"{_split(arm)}/{metric}"))
+    }
+    scales = {metric: _scale([i for (_, m), i in intervals.items() if m == metric]) for metric, _, _ in COLUMNS}
+    for name, arm in comparison.arms.items():
+        cells = [_cell(intervals.get((name, metric)), form, scales[metric], words) for metric, _, form in COLUMNS]
+        members = arm.n_members + arm.n_diverged
+        yield ArmRow(
+            name,
+            ", ".join(arm.losses) or words("adversarial_only"),
+            words("of_members", n=arm.n_members, all=members) if arm.n_diverged else str(members),
+            cells,
+            _against(arm, comparison.baselines.get("zero_velocity", {}), words),
+            _localised(duration(arm.seconds), words),
+        )
+    for name, metrics in comparison.baselines.items():
+        cells = [Cell(words.number(metrics[metric], form), None) for metric, _, form in COLUMNS]
+        yield ArmRow(words.named("baseline_", name), "", "", cells, "", "")
+
+
+def _split(arm: ArmSummary) -> str:
+    return "test" if arm.phase == "confirm" else "val"
+
+
+def _scale(intervals: list[Interval]) -> tuple[float, float]:
+    """Least and greatest of what a column shows."""
+    shown = [v for i in intervals for v in (i.low, i.high, *i.members) if math.isfinite(v)] or [0.0, 1.0]
+    return min(shown), max(max(shown), min(shown) + 1e-12)
+
+
+def _cell(interval: Interval | None, form: str, scale: tuple[float, float], words: Words) -> Cell:
+    if interval is None or math.isnan(interval.mean):
+        return Cell("–", None)
+    low, high = scale
+    text = words.number(interval.mean, form)
+    if not math.isnan(interval.high):
+        text += f" ± {words.number(interval.high - interval.mean, form)}"
+
+    def place(value: float) -> float:
+        return round((value - low) / (high - low), 4)
+
+    members = tuple(place(value) for value in interval.members if math.isfinite(value))
+    return Cell(text, Interval(place(interval.mean), place(interval.low), place(interval.high), members))
+
+
+def _against(arm: ArmSummary, zero_velocity: dict[str, float], words: Words) -> str:
+    beats = arm.beats(zero_velocity)
+    if beats is None:
+        return words("unconfirmed") if arm.phase == "search" else "–"
+    change = words.number(100 * (arm.metrics["test/ade"].mean / zero_velocity["ade"] - 1), "+.0f") + " %"
+    return change if beats else words("not_better", change=change)
+
+
+def _importances(figures: Mapping[str, Figure], arm: str, words: Words) -> list[tuple[str, str]]:
+    return [(row[1], words.percent(row[2])) for row in figures["importances"].rows if row[0] == arm]
+
+
+def _search_note(figures: Mapping[str, Figure], arm: str, words: Words) -> str:
+    """How an arm's search trials ended, and why there is no importance where there is none."""
+    states = [row[2] for row in figures["search"].rows if row[0] == arm]
+    count = {state: states.count(state) for state in ("complete", "pruned", "failed")}
+    note = words("search_counts", **count) + "."
+    if not _importances(figures, arm, words):
+        few = count["complete"] < ENOUGH_TRIALS
+        note += " " + (
+            words("importance_few", n=count["complete"], least=ENOUGH_TRIALS) if few else words("importance_none")
+        )
+    return note
+
+
+def _winners(comparison: Comparison, words: Words) -> Iterator[list[str]]:
+    for name, arm in comparison.arms.items():
+        if arm.winner is not None:
+            objectives = _plain(arm.picked, ".3f", words), _plain(arm.confirmed, ".3f", words)
+            parameters = [_value(of_arm.get(name), words) for of_arm in comparison.differing.values()]
+            yield [name, arm.winner, *objectives, _plain(arm.optimism, "+.3f", words), *parameters]
+
+
+def _plain(number: float | None, form: str, words: Words) -> str:
+    return "–" if number is None or math.isnan(number) else words.number(number, form)
+
+
+def _effects(comparison: Comparison, words: Words) -> Iterator[list[str]]:
+    """A row an effect: the change of every metric with its interval."""
+    found = {
+        metric: {" × ".join(effect.losses): effect.change for effect in effects.effects}
+        for metric, effects in comparison.effects.items()
+    }
+    for name in dict.fromkeys(name for changes in found.values() for name in changes):
+        yield [name, *(_effect(changes.get(name), words) for changes in found.values())]
+
+
+def _assumed_none(comparison: Comparison, words: Words) -> str | None:
+    terms = {" × ".join(term) for effects in comparison.effects.values() for term in effects.assumed_none}
+    return words("effects_assumed_none", terms=words.listed(sorted(terms))) if terms else None
+
+
+def _effect(change: Estimate | None, words: Words) -> str:
+    if change is None or math.isnan(change.value):
+        return "–"
+    numbers = (math.expm1(min(number, LARGEST_CHANGE)) for number in (change.value, change.low, change.high))
+    value, low, high = (words.number(100 * number, "+.0f") for number in numbers)
+    return f"{value} % [{low}, {high}]"
+
+
+def _value(value: Any, words: Words) -> str:
+    if value is None:
+        return ""
+    return words.number(value, ".3g") if isinstance(value, float) else str(value)
+
+
+def _facts(record: Record, words: Words) -> Iterator[tuple[str, str]]:
+    study_file, conclusion = record.study_file, record.conclusion()
+    yield words("plan_digest"), hashlib.sha256(record.paths.plan.read_bytes()).hexdigest()
+    yield words("data_digest"), record.plan["data_digest"]
+    yield words("dataset"), study_file.data.dataset
+    yield words("preset"), study_file.preset
+    if study_file.confirm:
+        yield words("seeds_confirm"), str(study_file.confirm.members + record.amendments.members)
+    yield words("driven"), _localised(duration(record.driven_s()), words)
+    if conclusion:
+        yield words("ended"), _date(conclusion.ended_at)
+        if conclusion.reason:
+            yield words("reason"), conclusion.reason
+
+
+def _amendments(record: Record, words: Words) -> Iterator[tuple[str, str, str]]:
+    lines: list[dict[str, Any]] = read_json_lines(record.paths.amendments, dict)
+    for line in lines:
+        content = {key: value for key, value in line.items() if key not in ("time", "kind")}
+        yield _date(line["time"]), words.named("amend_", line["kind"]), json.dumps(content)
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _localised(text: str, words: Words) -> str:
+    """The only number in a text of ours, such as ``2.5 h``."""
+    return text.replace(".", ",") if words.language == "it" else text

@@ -1,0 +1,289 @@
+"""What a report says, from records written by hand; how it looks is for tests/e2e."""
+
+import base64
+import csv
+import hashlib
+import html
+import json
+import math
+import re
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from string import Formatter
+
+import numpy as np
+import pytest
+
+from study import cli
+from study.comparison import compare
+from study.record import Record, References, Trial
+from study.report import write_report
+from study.report.content import Answer, Content, build_content
+from study.report.figures import Figure, build_figures
+from study.report.motions import NOT_FINITE, Motions, packed
+from study.report.page import SCRIPTS, asset
+from study.report.words import ENGLISH, ITALIAN, LANGUAGES, Words
+from study.search import ENOUGH_TRIALS, parameter_importances
+from study.space import FloatParameter
+
+NewRecord = Callable[..., Record]
+AddTrial = Callable[..., Trial]
+REPORT = Path(__file__).parents[3] / "study" / "report"
+METRICS = ("ade", "fde", "apd", "joint_error_mm", "bone_error", "jerk_ratio")
+SEEDS = (0.97, 1.01, 1.02)
+# The same word in both languages.
+SHARED = {
+    "answer_inferior", "col_n", "col_ade", "col_fde", "col_apd", "col_jerk_ratio", "name_ade", "name_fde", "env_python",
+}  # fmt: skip
+
+
+def confirmed(record: Record, add_trial: AddTrial, arm: str, ade: float, spread: float = 1.0, apd: float = 1.0) -> None:
+    """An arm's winner on three fresh seeds that differ in part by what all arms share."""
+    trial = add_trial(record, arm, "confirm", [], state=None)
+    own = np.random.default_rng(sum(map(ord, arm))).normal(0, 0.01 * spread, len(SEEDS))
+    values = [ade * seed * math.exp(noise) for seed, noise in zip(SEEDS, own, strict=True)]
+    members = {"val/score": [0.2] * len(SEEDS)} | {f"test/{name}": values for name in METRICS}
+    members["test/apd"] = [apd * seed * math.exp(noise / spread) for seed, noise in zip(SEEDS, own, strict=True)]
+    mean = {name: sum(of) / len(of) for name, of in members.items()}
+    line = {"epoch": 4, "members": members, "mean": mean, "spread": {}, "diverged": 0}
+    trial.append_epoch(line | {"seconds": 2.0, "time": 0.0})
+    trial.close("complete", mean["val/score"])
+
+
+NewStudy = Callable[..., Record]
+
+
+@pytest.fixture
+def new_study(new_record: NewRecord, add_trial: AddTrial) -> NewStudy:
+    """A finished study in which `none` has ADE 1, `paper` one half, and `gt` what is asked for."""
+
+    def make(gt: float, none: float = 1.0, spread: float = 1.0, diversity: float = 1.0) -> Record:
+        record = new_record()
+        for arm, ade in (("none", none), ("gt", gt), ("paper", 0.5)):
+            add_trial(record, arm, "t00", [0.3] * 4)
+            confirmed(record, add_trial, arm, ade, *((spread, diversity) if arm == "gt" else ()))
+        record.write_baselines({"zero_velocity": dict.fromkeys(METRICS, 0.9)})
+        record.conclude("finished", None)
+        return record
+
+    return make
+
+
+def content_of(record: Record, language: str = "en") -> Content:
+    comparison = compare(record)
+    return build_content(record, comparison, build_figures(record, comparison, None), Words(language))
+
+
+def answer_of(record: Record, language: str = "en") -> Answer:
+    [answer] = content_of(record, language).answers
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("gt", "none", "spread", "word", "english", "italian"),
+    [
+        (0.4, 1.0, 1, "superior", "Yes. gt is better than paper in ADE.", "Sì. gt è migliore di paper in ADE."),
+        (
+            0.52,
+            1.0,
+            1,
+            "non-inferior",
+            "Yes. gt keeps at least half of what paper gains over none, in ADE.",
+            "Sì. gt conserva almeno la metà di quanto paper guadagna su none, in ADE.",
+        ),
+        (
+            0.9,
+            1.0,
+            1,
+            "inferior",
+            "No. gt loses more than the margin against paper in ADE.",
+            "No. gt perde più del margine rispetto a paper in ADE.",
+        ),
+        (0.6, 1.0, 40, "inconclusive", "Undecided. In ADE the interval", "Non deciso. In ADE l'intervallo"),
+        (0.5, 0.5, 1, "gate failed", "This study cannot tell. paper itself", "Questo studio non può dirlo. Lo stesso"),
+    ],
+)
+def test_every_verdict_has_its_sentence_in_both_languages(
+    new_study: NewStudy, gt: float, none: float, spread: float, word: str, english: str, italian: str
+) -> None:
+    record = new_study(gt, none, spread)
+    answer = answer_of(record)
+    assert (answer.word, answer.title) == (word, word)
+    assert answer.sentence.startswith(english)
+    assert answer_of(record, "it").sentence.startswith(italian)
+
+
+def test_differences_are_told_as_shares_of_the_reference(new_study: NewStudy) -> None:
+    record = new_study(gt=0.4)
+    detail, comparison = answer_of(record).details[0], compare(record)
+    assert detail.startswith("ADE: ")
+    assert f"{-100 * math.expm1(comparison.claims[0].metrics[0].difference):.0f} % better than paper" in detail
+    assert "Favoured: only the candidate trains on this metric." in detail
+
+
+def test_a_guardrail_that_breaks_is_named(new_study: NewStudy) -> None:
+    answer = answer_of(new_study(gt=0.4, diversity=0.5))
+    assert (answer.word, answer.sentence) == (
+        "inferior",
+        "No. gt loses more than the margin against paper in diversity.",
+    )
+    [guardrail] = [detail for detail in answer.details if detail.startswith("Guardrail: ") and "APD" in detail]
+    assert re.search(r"5\d % of the diversity \(APD\) of paper, .* at least 80 % is required", guardrail)
+
+
+def test_a_study_without_a_trial_has_a_report_too(new_record: NewRecord, tmp_path: Path) -> None:
+    for language in LANGUAGES:
+        page = write_report(new_record(), language, tmp_path / language)
+        assert Words(language)("motion_none") in page.read_text()
+        assert (
+            Words(language)("no_verdict_yet", arms=Words(language).listed(["gt", "paper", "none"])) in page.read_text()
+        )
+
+
+def test_page_and_markdown_say_the_same(new_study: NewStudy, tmp_path: Path) -> None:
+    record = new_study(gt=0.4)
+    page, content = write_report(record, "en", tmp_path), content_of(record)
+    texts = (html.unescape(page.read_text()), (tmp_path / "report.md").read_text())
+    sentences = [answer.sentence for answer in content.answers] + content.answers[0].details + content.findings
+    assert len(sentences) > 2
+    for text in texts:
+        assert all(sentence in text for sentence in sentences)
+        assert record.plan["data_digest"] in text
+        assert hashlib.sha256(record.paths.plan.read_bytes()).hexdigest() in text
+
+
+def test_text_of_the_record_cannot_become_part_of_the_page(
+    new_record: NewRecord, add_trial: AddTrial, tmp_path: Path
+) -> None:
+    record = new_record(question="</script><script>alert(1)</script> a | b")
+    add_trial(record, "gt", "t00", [], state=None).close("failed", None, "</script><b>torn | apart</b>", "crashed")
+    page = write_report(record, "en", tmp_path).read_text()
+    assert "<script>alert(1)" not in page
+    assert "<b>torn" not in page
+    row = next(line for line in (tmp_path / "report.md").read_text().splitlines() if "torn" in line)
+    assert len(re.findall(r"(?<!\\)\|", row)) == 5
+
+
+def test_every_figure_has_a_csv_with_every_digit(new_study: NewStudy, tmp_path: Path) -> None:
+    record = new_study(gt=0.4)
+    write_report(record, "it", tmp_path)
+    comparison = compare(record)
+    names = set(build_figures(record, comparison, None))
+    assert {path.stem for path in tmp_path.glob("*.csv")} == names
+    with (tmp_path / "arms_members.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if (row["arm"], row["metric"]) == ("gt", "test/ade")]
+    assert [float(row["value"]) for row in rows] == list(comparison.arms["gt"].metrics["test/ade"].members)
+    with (tmp_path / "forest_seeds.csv").open() as file:
+        differences = [float(row["difference"]) for row in csv.DictReader(file)]
+    assert sum(differences) / 3 == pytest.approx(comparison.claims[0].metrics[0].difference)
+
+
+def test_numbers_that_do_not_exist_are_empty_cells_and_null() -> None:
+    figure = Figure("some", ("name", "number"), [("one", math.nan), ("two", None), ("three", 0.1234567)])
+    assert figure.csv() == "name,number\none,\ntwo,\nthree,0.1234567\n"
+    assert json.dumps(figure.to_json()["rows"], allow_nan=False) == '[["one", null], ["two", null], ["three", 0.12346]]'
+
+
+def test_failures_are_counted_by_arm_and_cause(new_record: NewRecord, add_trial: AddTrial) -> None:
+    record = new_record()
+    for trial in ("t00", "t01"):
+        add_trial(record, "gt", trial, [], state=None).close("failed", None, "killed by signal 9", "crashed")
+    figures = build_figures(record, compare(record), None)
+    assert [tuple(row) for row in figures["failures"].rows] == [
+        ("gt", "fail_trial", "crashed", 2, "gt/t00: killed by signal 9")
+    ]
+    assert content_of(record).failures == [["gt", "trial failed: process crashed", "2", "gt/t00: killed by signal 9"]]
+    assert content_of(record, "it").failures[0][1] == "prova fallita: processo caduto"
+
+
+def test_the_parameter_that_decides_is_the_most_important() -> None:
+    generator = np.random.default_rng(0)
+    parameters = {name: FloatParameter(type="float", min=0.0, max=1.0, default=0.5) for name in ("idle", "decisive")}
+    points = [{name: float(generator.random()) for name in parameters} for _ in range(30)]
+    shares = parameter_importances(parameters, [(point, point["decisive"] ** 2) for point in points])
+    assert list(shares) == ["decisive", "idle"]
+    assert shares["decisive"] > 0.9
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_few_or_equal_trials_have_no_importances() -> None:
+    parameters = {"one": FloatParameter(type="float", min=0.0, max=1.0, default=0.5)}
+    trials = [({"one": index / 10}, float(index)) for index in range(ENOUGH_TRIALS)]
+    assert parameter_importances(parameters, trials) == {"one": 1.0}
+    assert parameter_importances(parameters, trials[1:]) == {}
+    assert parameter_importances(parameters, [(point, 1.0) for point, _ in trials]) == {}
+    assert parameter_importances({}, [({}, objective) for _, objective in trials]) == {}
+
+
+def test_motions_travel_in_millimetres_and_mark_what_is_not_finite() -> None:
+    motion = np.array([[0.0004, -1.2345, 2.0], [math.nan, math.inf, 99.0]])
+    back = np.frombuffer(base64.b64decode(packed(motion)), "<i2").reshape(2, 3)
+    assert back.tolist() == [[0, -1234, 2000], [NOT_FINITE, NOT_FINITE, 32767]]
+
+
+def test_stretch_is_measured_against_the_last_observed_pose() -> None:
+    pose = np.random.default_rng(1).normal(size=(25, 3))
+    past = np.stack([pose * 3, pose])[None]
+    longer = np.stack([pose, pose * 1.1])[None, None]
+    motions = Motions(References(past, longer[:, 0], "kinect_v2", 10.0), {"gt": longer})
+    rows = [row for row in motions.stretch() if row[0] == "gt"]
+    assert [row[:5] for row in rows] == [("gt", 1, 1, 1, 0.1), ("gt", 1, 1, 2, 0.2)]
+    assert np.array(rows)[:, 5:].astype(float) == pytest.approx(np.array([[0, 0], [0.1, 0.1]]))
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+
+
+def test_both_languages_have_the_same_texts_with_the_same_places() -> None:
+    assert ENGLISH.keys() == ITALIAN.keys()
+    assert {key for key in ENGLISH if placeholders(ENGLISH[key]) != placeholders(ITALIAN[key])} == set()
+    same = {key for key in ENGLISH if ENGLISH[key] == ITALIAN[key]}
+    assert same <= SHARED
+
+
+def test_the_command_offers_the_languages_that_there_are() -> None:
+    annotation = typing.get_type_hints(cli.report)["lang"]
+    assert set(typing.get_args(annotation)) == set(LANGUAGES)
+
+
+def test_every_text_is_used_and_every_used_text_is_there() -> None:
+    templates = [path.read_text() for path in sorted((REPORT / "templates").glob("*.j2"))]
+    sources = [path.read_text() for path in sorted(REPORT.glob("*.py")) if path.name != "words.py"]
+    assert (len(templates), len(sources)) == (2, 5)
+    scripts = [asset(name) for name in SCRIPTS]
+    everything = "\n".join([*templates, *sources, *scripts])
+    named = set(re.findall(r'(?:words|say)\(\s*"(\w+)"\s*[,)]', everything)) | set(
+        re.findall(r"\bwords\.(\w+)\b(?!\()", "\n".join(scripts))
+    )
+    assert len(named) > 60
+    assert named <= ENGLISH.keys()
+    quoted = set(re.findall(r'"(\w+)"', everything)) | named
+    prefixes = tuple(re.findall(r'"(\w+_)"', everything)) + tuple(re.findall(r'"(\w+_)\{', everything))
+    own = {"and"}  # spoken by Words itself
+    assert {key for key in ENGLISH if key not in quoted | own and not key.startswith(prefixes)} == set()
+
+
+def test_templates_hold_no_words_of_their_own() -> None:
+    for path in sorted((REPORT / "templates").glob("*.j2")):
+        text = re.sub(r"\{%.*?%\}|\{\{.*?\}\}", "", path.read_text(), flags=re.DOTALL)
+        text = re.sub(r"<(?:[^<>]|\n)*>|```yaml|\.csv|`[\w.]+`|[−+]25 %", "", text)
+        assert set(re.findall(r"[^\W\d_]+", text)) <= {"z"}, path.name
+
+
+def test_numbers_are_written_as_each_language_does() -> None:
+    assert Words("en").percent(-0.0123) == "−1.2 %"
+    assert Words("it").percent(0.5) == "50 %"
+    assert Words("it").number(1234.5, ".1f") == "1234,5"
+    assert Words("it").listed(["a", "b", "c"]) == "a, b e c"
+    assert Words("en").listed(["a"]) == "a"
+
+
+def test_vendored_libraries_are_the_ones_that_their_readme_names() -> None:
+    readme = (REPORT / "vendor" / "README.md").read_text()
+    rows = re.findall(r"\| (\S+\.js) \|.*\| ([0-9a-f]{64}) \|", readme)
+    assert {name for name, _ in rows} == {path.name for path in (REPORT / "vendor").glob("*.js")}
+    for name, digest in rows:
+        assert hashlib.sha256((REPORT / "vendor" / name).read_bytes()).hexdigest() == digest
+        assert (REPORT / "vendor" / f"{name.split('.')[0]}.LICENSE").exists()
