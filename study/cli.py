@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -77,6 +77,39 @@ def launch(
             data_root=data,
             studies=studies,
             address=address,
+            as_json=as_json,
+            console=_console(as_json),
+        ),
+    )
+
+
+@app.command()
+def plan(
+    file: File,
+    data: Data = None,
+    overrides: Set = None,
+    workers: Annotated[
+        list[int] | None, typer.Option(help="Trials at a time. Repeatable.", min=1, max=100_000, metavar="N")
+    ] = None,
+    simulate: Annotated[
+        str | None, typer.Option(help="Replay the recorded curves of this study instead of measuring.", metavar="NAME")
+    ] = None,
+    studies: Studies = STUDIES,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what a study would take: trials, time by number of workers, device hours, disk."""
+    from study.commands import plan as verb
+
+    _run(
+        debug,
+        lambda: verb.run(
+            file,
+            overrides=overrides or (),
+            data_root=data,
+            workers=workers or (),
+            simulate=simulate,
+            studies=studies,
             as_json=as_json,
             console=_console(as_json),
         ),
@@ -158,27 +191,84 @@ def logs(
 
 
 @app.command()
-def compare(name: Name, studies: Studies = STUDIES, as_json: Json = False, debug: Debug = False) -> None:
-    """Compare the arms of a study, with intervals and the verdict on its claims."""
+def compare(
+    names: Annotated[list[str], typer.Argument(help="Name of a study, or of several.", metavar="NAME...")],
+    metric: Annotated[
+        str | None, typer.Option(help="This metric alone, with every member, e.g. ade.", metavar="METRIC")
+    ] = None,
+    exit_verdict: Annotated[
+        bool, typer.Option("--exit-verdict", help="End with 6 unless every claim is non-inferior or superior.")
+    ] = False,
+    studies: Studies = STUDIES,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what a study found: verdicts on its claims, then arms, winners and losses with intervals."""
     from study.commands import compare as verb
 
-    _run(debug, lambda: verb.run(name, studies=studies, as_json=as_json, console=_console(as_json)))
+    _run(
+        debug,
+        lambda: verb.run(
+            names,
+            studies=studies,
+            metric=metric,
+            as_json=as_json,
+            exit_verdict=exit_verdict,
+            console=_console(as_json),
+        ),
+    )
 
 
 @app.command()
 def reproduce(
-    name: Name,
+    name: Annotated[str | None, typer.Argument(help="Name of a study.", metavar="[NAME]")] = None,
     trial: Annotated[
         str | None,
         typer.Argument(help="ARM/TRIAL, e.g. gt+bone/t03 or gt+bone/confirm. Default: the best.", metavar="[TRIAL]"),
     ] = None,
+    arm: Annotated[str | None, typer.Option(help="The winner of this arm, as confirmed.", metavar="ARM")] = None,
+    from_mlflow: Annotated[
+        str | None, typer.Option(help="A run of MLflow instead of a study: its files suffice.", metavar="RUN_ID")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Processor threads. Default: as recorded.", min=1, metavar="N")
+    ] = None,
+    studies: Studies = STUDIES,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train a recorded trial again and grade how well its numbers come back: A is bit-identical, F ends with 3."""
+    from study.commands import reproduce as verb
+
+    _run(
+        debug,
+        lambda: verb.run(
+            name,
+            trial,
+            arm=arm,
+            from_mlflow=from_mlflow,
+            threads=threads,
+            studies=studies,
+            as_json=as_json,
+            console=_console(as_json),
+        ),
+    )
+
+
+@app.command()
+def report(
+    name: Name,
+    lang: Annotated[Literal["en", "it"], typer.Option(help="Language of the report.")] = "en",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write into. Default: report in the study's.", metavar="DIR")
+    ] = None,
     studies: Studies = STUDIES,
     debug: Debug = False,
 ) -> None:
-    """Train a recorded trial again and say whether every number is bit-identical."""
-    from study.commands import reproduce as verb
+    """Write what a study found as one page that opens offline, as Markdown, and as CSV."""
+    from study.commands import report as verb
 
-    _run(debug, lambda: verb.run(name, trial, studies=studies, console=_console()))
+    _run(debug, lambda: verb.run(name, language=lang, out=out, studies=studies, console=_console()))
 
 
 @app.command()

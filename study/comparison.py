@@ -5,9 +5,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from study.factorial import Effects, factorial_effects
+from study.judge import Members, judge, lacking
 from study.record import Record, Trial
-from study.stats import Interval, mean_interval
-from study.verdict import ClaimVerdict, MetricVerdict, judge
+from study.sentences import about_claim, about_metric
+from study.stats import Estimate, Interval, mean_interval, share_interval
+from study.study_file import StudyFile
+from study.verdict import ClaimVerdict, badness
 
 # Columns of the table: metric, heading, how a number is written.
 COLUMNS = (
@@ -37,6 +41,9 @@ class ArmSummary:
         n_diverged: members that did.
         metrics: ``test/...`` and ``val/...``.
         seconds: training time of all its trials.
+        n_trials: search trials that have ended, whichever way.
+        diverged: share of its members that did, with Wilson's 95 % interval.
+        optimism: by how much ``picked`` was better than ``confirmed``; the best of many trials looks too good.
     """
 
     losses: tuple[str, ...]
@@ -50,6 +57,9 @@ class ArmSummary:
     n_diverged: int
     metrics: dict[str, Interval]
     seconds: float
+    n_trials: int
+    diverged: Estimate
+    optimism: float | None
 
     def beats(self, baseline: dict[str, float], metric: str = "ade") -> bool | None:
         """Whether the whole interval lies below the baseline's value; None where one of them is missing."""
@@ -61,7 +71,21 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A whole study."""
+    """A whole study.
+
+    Attributes:
+        study: its name.
+        question: as the study file asks it.
+        state: of the record.
+        arms: in the order of the study file.
+        baselines: every metric on the test split, without ``test/``.
+        claims: those whose arms have all been confirmed.
+        waiting: the other claims, and the arms that each waits for.
+        differing: the parameters that are not the same in all winners, and their values by arm; an arm that a parameter
+            does not exist in has none.
+        effects: of the losses, by metric; empty where the confirmed arms cannot tell them apart.
+        data_digest: of the motions, to tell whether another study has the same.
+    """
 
     study: str
     question: str
@@ -69,6 +93,19 @@ class Comparison:
     arms: dict[str, ArmSummary]
     baselines: dict[str, dict[str, float]]
     claims: list[ClaimVerdict]
+    waiting: dict[str, list[str]]
+    differing: dict[str, dict[str, Any]]
+    effects: dict[str, Effects]
+    data_digest: str
+
+    @property
+    def claims_hold(self) -> bool:
+        """Whether every claim is non-inferior or superior."""
+        return not self.waiting and all(claim.holds for claim in self.claims)
+
+    def claimed_metrics(self) -> list[str]:
+        """Metrics that the claims are about, or the ADE where there are none."""
+        return list(dict.fromkeys(one.metric for claim in self.claims for one in claim.metrics)) or ["ade"]
 
     def to_json(self) -> dict[str, Any]:
         """Stable keys, plain values; a number that does not exist is null."""
@@ -88,6 +125,10 @@ class Comparison:
                     name: {f"test/{k}": v for k, v in metrics.items()} for name, metrics in self.baselines.items()
                 },
                 "claims": [asdict(claim) for claim in self.claims],
+                "waiting": self.waiting,
+                "differing": self.differing,
+                "effects": {metric: asdict(effects) for metric, effects in self.effects.items()},
+                "data_digest": self.data_digest,
             }
         )
         return plain
@@ -113,7 +154,9 @@ class Comparison:
         """The table and the verdicts as Markdown."""
         lines = ["| " + " | ".join(self.headings()) + " |", "|" + " --- |" * len(self.headings())]
         lines += ["| " + " | ".join(row) + " |" for row in self.rows()]
-        return "\n".join([*lines, "", *(f"- {sentence}" for sentence in (*self.fronts(), *self.verdicts()))])
+        sentences = [f"- {sentence}" for sentence in (*self.verdicts(), *self.fronts())]
+        details = [f"- {about_metric(claim, one)}" for claim in self.claims for one in claim.metrics]
+        return "\n".join([*sentences, "", *lines, "", *details])
 
     def fronts(self) -> Iterable[str]:
         """One sentence an arm where several objectives count: the trials to choose from."""
@@ -126,54 +169,117 @@ class Comparison:
                 yield f"{name}: Pareto front {', '.join(trials)}; the objective picks {arm.winner}."
 
     def verdicts(self) -> list[str]:
-        """One sentence a claim."""
-        return [_sentence(claim) for claim in self.claims]
+        """The answer to each claim in a few plain sentences."""
+        waiting = [
+            f"{claim}: no verdict yet; {', '.join(arms)} must be confirmed." for claim, arms in self.waiting.items()
+        ]
+        return [about_claim(claim) for claim in self.claims] + waiting
 
 
 def compare(record: Record) -> Comparison:
     """Summarise a study in whatever state it is."""
-    confirmations = {arm: record.confirmations(arm) for arm in record.study_file.arms}
-    # Arms are compared seed by seed: each has a place for every seed that any has been confirmed on.
-    seeds = sorted({seed for trials in confirmations.values() for trial in trials for seed in trial.request.seeds})
-    arms = {arm: _summarise(record, arm, trials, seeds) for arm, trials in confirmations.items()}
-    members = {
-        name: {metric: interval.members for metric, interval in arm.metrics.items()}
-        for name, arm in arms.items()
-        if arm.phase == "confirm"
-    }
     study_file = record.study_file
+    tested = {arm: tested_trials(record, arm) for arm in study_file.arms}
+    # Arms are compared seed by seed: each has a place for every seed that any has been confirmed on.
+    seeds = sorted({seed for trials in tested.values() for trial in trials for seed in trial.request.seeds})
+    names = list(
+        dict.fromkeys(
+            name for trials in tested.values() for trial in trials for name in _last(trial).get("members", {})
+        )
+    )
+    arms = {arm: _summarise(record, arm, trials, seeds, names) for arm, trials in tested.items()}
+    confirmed = {name: arm for name, arm in arms.items() if arm.phase == "confirm"}
+    members = {
+        name: {metric: interval.members for metric, interval in arm.metrics.items()} for name, arm in confirmed.items()
+    }
+    diverged = {name: (arm.n_diverged, arm.n_members + arm.n_diverged) for name, arm in confirmed.items()}
     return Comparison(
-        record.paths.name, study_file.question, record.state(), arms, record.baselines(), judge(study_file, members)
+        study=record.paths.name,
+        question=study_file.question,
+        state=record.state(),
+        arms=arms,
+        baselines=record.baselines(),
+        claims=judge(study_file, members, diverged),
+        waiting={claim.name: lack for claim in study_file.claims if (lack := lacking(study_file, claim, members))},
+        differing=differing(arms),
+        effects=dict(_effects(study_file, members)),
+        data_digest=record.plan["data_digest"],
     )
 
 
-def _summarise(record: Record, arm: str, confirmations: list[Trial], seeds: list[int]) -> ArmSummary:
+def tested_trials(record: Record, arm: str) -> list[Trial]:
+    """The confirm trials of the arm's winner whose members count: complete, or all of them diverged."""
     winner = record.winner(arm)
-    shown = confirmations or ([winner] if winner else [])
+    return [
+        trial
+        for trial in record.trials(arm, "confirm")
+        if winner
+        and trial.request.number == winner.request.number
+        and (outcome := trial.outcome)
+        and (outcome.state == "complete" or outcome.kind == "diverged")
+    ]
+
+
+def _summarise(record: Record, arm: str, tested: list[Trial], seeds: list[int], tested_names: list[str]) -> ArmSummary:
+    winner = record.winner(arm)
+    shown = tested or ([winner] if winner else [])
     by_seed = {
-        seed: {name: values[member] for name, values in last["members"].items()}
+        seed: {name: values[member] for name, values in _last(trial).get("members", {}).items()}
         for trial in shown
-        if (last := _last(trial))
         for member, seed in enumerate(trial.request.seeds)
     }
-    seeds = seeds if confirmations else sorted(by_seed)
-    names = [name for name in next(iter(by_seed.values()), {}) if name.startswith(("test/", "val/"))]
-    metrics = {name: mean_interval([by_seed.get(seed, {}).get(name, math.nan) for seed in seeds]) for name in names}
+    seeds = seeds if tested else sorted(by_seed)
+    names = tested_names if tested else next(iter(by_seed.values()), {})
+    metrics = {
+        name: mean_interval([by_seed.get(seed, {}).get(name, math.nan) for seed in seeds])
+        for name in names
+        if name.startswith(("test/", "val/"))
+    }
     n_diverged = sum(_last(trial).get("diverged", 0) for trial in shown)
-    objective = record.study_file.objective.metric
+    objective = record.study_file.objective
+    picked = winner.outcome.objective if winner and winner.outcome else None
+    confirmed = metrics[objective.metric].mean if tested and objective.metric in metrics else None
+    sign = 1 if objective.goal == "minimize" else -1
     return ArmSummary(
         losses=record.study_file.arms[arm],
-        phase="confirm" if confirmations else "search",
+        phase="confirm" if tested else "search",
         winner=winner.request.trial if winner else None,
         parameters=winner.request.parameters if winner else {},
         front=_front(record, arm),
-        picked=winner.outcome.objective if winner and winner.outcome else None,
-        confirmed=metrics[objective].mean if confirmations and objective in metrics else None,
+        picked=picked,
+        confirmed=confirmed,
         n_members=len(by_seed) - n_diverged,
         n_diverged=n_diverged,
         metrics=metrics,
         seconds=sum(epoch["seconds"] for trial in record.trials(arm) for epoch in trial.epochs()),
+        n_trials=sum(trial.outcome is not None for trial in record.trials(arm, "search")),
+        diverged=share_interval(n_diverged, len(by_seed)),
+        optimism=sign * (confirmed - picked) if confirmed is not None and picked is not None else None,
     )
+
+
+def differing(arms: dict[str, ArmSummary]) -> dict[str, dict[str, Any]]:
+    """Parameters that are not the same in all winners: their values by arm."""
+    winners = {name: arm.parameters for name, arm in arms.items() if arm.winner}
+    names = dict.fromkeys(name for parameters in winners.values() for name in parameters)
+    values = {name: {arm: own[name] for arm, own in winners.items() if name in own} for name in names}
+    return {
+        name: by_arm for name, by_arm in values.items() if len(by_arm) < len(winners) or len(set(by_arm.values())) > 1
+    }
+
+
+def _effects(study_file: StudyFile, members: Members) -> Iterable[tuple[str, Effects]]:
+    """Of every column of the table, and of every metric that is claimed."""
+    claimed = [metric for claim in study_file.claims for metric in claim.metrics]
+    for metric in dict.fromkeys([*(metric for metric, _, _ in COLUMNS), *claimed]):
+        values = {
+            arm: [badness(metric, value) for value in metrics[f"test/{metric}"]]
+            for arm, metrics in members.items()
+            if f"test/{metric}" in metrics
+        }
+        losses = {arm: study_file.arms[arm] for arm in values}
+        if effects := factorial_effects(metric, losses, values):
+            yield metric, effects
 
 
 def _front(record: Record, arm: str) -> dict[str, dict[str, float]]:
@@ -203,19 +309,6 @@ def _against(arm: ArmSummary, zero_velocity: dict[str, float]) -> str:
         return "unconfirmed" if arm.phase == "search" else "-"
     change = f"{arm.metrics['test/ade'].mean / zero_velocity['ade'] - 1:+.0%}"
     return change if beats else f"{change} not better"
-
-
-def _sentence(claim: ClaimVerdict) -> str:
-    details = "; ".join(_detail(claim, metric) for metric in claim.metrics)
-    sentence = f"{claim.claim}: {claim.word}. {claim.candidate} against {claim.reference}: {details}."
-    return f"{sentence} Warning: {claim.warning}." if claim.warning else sentence
-
-
-def _detail(claim: ClaimVerdict, metric: MetricVerdict) -> str:
-    if metric.word == "gate failed":
-        return f"{metric.metric} gate failed ({claim.reference} does not clearly beat {claim.gate})"
-    numbers = f"{metric.difference:+.3f}, bound {metric.bound:+.3f}, margin {metric.margin:.3f}, {metric.n_seeds} seeds"
-    return f"{metric.metric} {metric.word} ({numbers}{', ' + metric.favour if metric.favour else ''})"
 
 
 def _interval_json(interval: Interval) -> dict[str, Any]:

@@ -63,6 +63,12 @@ class BudgetSpent(StudyError):
     exit_code = 5
 
 
+class ClaimsOpen(StudyError):
+    """Not every claim is non-inferior or superior, and the exit code was asked to say so."""
+
+    exit_code = 6
+
+
 class Interrupted(StudyError):
     """A study was stopped and can be gone on with; its running trials have written their checkpoints.
 

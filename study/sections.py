@@ -13,6 +13,7 @@ from study.secrets import holds_secret, without_secrets
 from study.yaml_source import KeyPath
 
 DEFAULT_TRIALS_PER_ARM = 10
+DEFAULT_KEEP = 0.5
 # The protocol that every data set has, and the people it tests.
 BY_SUBJECT, DEFAULT_TEST = "by_subject", 0.2
 
@@ -236,6 +237,21 @@ class Objective(Section):
     )
 
 
+class Guardrails(Section):
+    """What a candidate must not give up, whatever the metrics of its claim say."""
+
+    diversity: float | None = Field(
+        default=0.8,
+        gt=0,
+        lt=1,
+        description="Share of the reference's APD that must be kept: a loss that trains one future for each past can "
+        "cost the others. null asks for none.",
+    )
+    diverged: float | None = Field(
+        default=0.2, ge=0, lt=1, description="Share of the candidate's members that may diverge. null allows all."
+    )
+
+
 class Claim(Section):
     """One question that the study decides: is the candidate no worse than the reference, by a margin fixed here?"""
 
@@ -248,10 +264,36 @@ class Claim(Section):
         "Default: the arm without losses.",
     )
     metrics: Words = Field(min_length=1, description="All must hold, on the test split.")
-    keep: float = Field(
-        default=0.5, gt=0, lt=1, description="Share of the reference's effect over the gate to be kept."
+    margin: float | None = Field(
+        default=None,
+        gt=0,
+        description="Greatest loss that is allowed, as a difference of log badness: 0.05 is 5 % worse. "
+        "Default: by keep.",
     )
-    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Error probability of the one-sided bound.")
+    keep: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Share of the reference's effect over the gate to be kept, the effect counted by its lower bound. "
+        f"Default: {DEFAULT_KEEP}, unless there is a margin.",
+    )
+    alpha: float = Field(
+        default=0.05,
+        gt=0,
+        lt=0.5,
+        description="Error probability of the one-sided bound, corrected by Holm over the claims of the study.",
+    )
+    guardrails: Guardrails = Field(default=Guardrails(), description="What the candidate must not give up.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keeps_unless_it_has_a_margin(cls, read: Any) -> Any:
+        return {"keep": DEFAULT_KEEP} | read if isinstance(read, dict) and read.get("margin") is None else read
+
+    def problems(self) -> Iterator[Finding]:
+        if (self.keep is None) == (self.margin is None):
+            found = "neither" if self.keep is None else "both"
+            yield ("keep",), f"must be given, or `margin`, one of the two, found {found}"
 
 
 class Budget(Section):

@@ -1,44 +1,56 @@
-"""Claims to words: is the candidate no worse than the reference by more than the margin?
+"""The words of a verdict, and the numbers that stand beside them.
 
-Paired by seed, on the logarithm of a metric's badness, so that a difference is a ratio; see ``docs/structure.md`` for
-the words.
+Differences are paired by seed, on the logarithm of a metric's badness, so that a difference is a ratio; see
+``docs/structure.md`` for the words and ``study.judge`` for how they are found.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from hpgan_core.losses import LOSSES
 from hpgan_core.metrics import METRICS
-from study.stats import one_sided_bounds
-from study.study_file import Claim, StudyFile
+from study.stats import Estimate
 
-MIN_SEEDS, FEW_SEEDS = 3, 5
 # No metric means anything below this; it keeps the logarithm of a perfect 0 finite.
 LEAST = 1e-9
 # Metrics that are means of logarithms already.
 LOGARITHMS = frozenset({"score"})
 
 Word = Literal["superior", "non-inferior", "inferior", "inconclusive", "gate failed"]
-# The verdict of a claim is the first of these that any of its metrics has: all must pass (intersection-union).
+# The verdict of a claim is the first of these that any of its metrics and guardrails has: all must pass
+# (intersection-union).
 WORST_FIRST: tuple[Word, ...] = ("gate failed", "inferior", "inconclusive", "non-inferior", "superior")
+# What a claim asks for.
+HOLDS = frozenset[Word]({"superior", "non-inferior"})
 
 
 @dataclass(frozen=True)
 class MetricVerdict:
     """One metric of a claim. Numbers are differences of log badness, candidate minus reference: 0.1 is 10 % worse.
 
+    Bounds are one-sided, each wrong with the probability ``ClaimVerdict.level``; the upper one decides. Everything from
+    ``p`` on stands beside it. A number that the seeds do not give is NaN.
+
     Attributes:
         word: the verdict.
         difference: mean over seeds.
-        bound: upper one-sided bound of it.
+        bound: upper bound of it, by Student's t.
         margin: what the bound must stay under; NaN when the gate failed.
         n_seeds: pairs of seeds that both arms finished.
         favour: ``favoured`` when only the candidate trains on this metric, ``conservative`` when only the reference
             does.
+        lower: lower bound.
+        effect: what the reference gains over the gate; its mean and the lower bound that the gate is about.
+        n_missing: pairs of seeds of which a member diverged or is not there.
+        sd: standard deviation of the paired differences.
+        p: of the t test that the difference reaches the margin, uncorrected.
+        p_superior: of the t test that the difference reaches zero, uncorrected.
+        p_permutation: as ``p``, by flipping signs: exact for any symmetric distribution.
+        bootstrap_bound: as ``bound``, by the BCa bootstrap: too near with few seeds.
+        seeds_needed: pairs of seeds that would decide what is inconclusive; see ``study.power``.
+        interquartile_difference: difference of the interquartile means, with its 95 % interval.
+        improvement: probability that a run of the candidate beats one of the reference, with its 95 % interval.
+        differences: one a seed, NaN where the pair is missing.
     """
 
     metric: str
@@ -48,11 +60,57 @@ class MetricVerdict:
     margin: float
     n_seeds: int
     favour: str | None
+    lower: float
+    effect: float
+    effect_lower: float
+    n_missing: int
+    sd: float
+    p: float
+    p_superior: float
+    p_permutation: float
+    bootstrap_bound: float
+    seeds_needed: int | None
+    interquartile_difference: Estimate
+    improvement: Estimate
+    differences: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class GuardrailVerdict:
+    """What a candidate must not give up, whatever its metrics say.
+
+    Attributes:
+        guardrail: ``diversity``, the candidate's APD as a share of the reference's, or ``diverged``, the share of its
+            members that did.
+        word: ``non-inferior`` when kept, ``inferior`` when broken, ``inconclusive`` when these seeds cannot tell.
+        share: with bounds as the metrics' for the diversity, with Wilson's 95 % interval for what diverged.
+        limit: the least diversity, or the greatest share of diverged members.
+        p: of the t test that the diversity is at its limit, uncorrected; NaN for diverged members, which are counted
+            and not tested.
+        seeds_needed: as a metric's, of the diversity.
+    """
+
+    guardrail: Literal["diversity", "diverged"]
+    word: Word
+    share: Estimate
+    limit: float
+    p: float
+    seeds_needed: int | None
 
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """A claim with the verdict of each of its metrics, and the one that follows."""
+    """A claim with the verdict of each of its metrics, and the one that follows.
+
+    Attributes:
+        keep, margin: as in the study file; one of them is None.
+        alpha: error probability that the claim asks for.
+        level: what Holm's correction over the claims of the study leaves of it for each bound.
+        p: the greatest of its metrics and its diversity, 1 where the gate failed or seeds are too few.
+        p_adjusted: by Holm; the claim holds when it does not exceed ``alpha``, and diverged members do not forbid it.
+        seeds_needed: pairs of seeds that would decide all that is inconclusive; None where nothing is, or no number
+            would.
+    """
 
     claim: str
     candidate: str
@@ -61,69 +119,19 @@ class ClaimVerdict:
     word: Word
     metrics: tuple[MetricVerdict, ...]
     warning: str | None
+    guardrails: tuple[GuardrailVerdict, ...]
+    keep: float | None
+    margin: float | None
+    alpha: float
+    level: float
+    p: float
+    p_adjusted: float
+    seeds_needed: int | None
 
-
-def judge(study_file: StudyFile, members: Mapping[str, Mapping[str, tuple[float, ...]]]) -> list[ClaimVerdict]:
-    """The verdict on every claim whose three arms have been confirmed.
-
-    Args:
-        study_file: the claims.
-        members: for each confirmed arm and metric on the test split one value a seed, in the same order of seeds.
-    """
-    verdicts = []
-    for claim in study_file.claims:
-        candidate, reference, gate = claim.candidate, study_file.reference_of(claim), study_file.gate_of(claim)
-        assert reference is not None
-        assert gate is not None
-        if {candidate, reference, gate} <= members.keys():
-            judged = tuple(_judge_metric(study_file, claim, metric, members) for metric in claim.metrics)
-            words = [verdict.word for verdict in judged]
-            word = next(word for word in WORST_FIRST if word in words)
-            n_seeds = min(verdict.n_seeds for verdict in judged)
-            warning = (
-                f"only {n_seeds} seeds: the interval is wide and its coverage uncertain"
-                if n_seeds < FEW_SEEDS
-                else None
-            )
-            verdicts.append(ClaimVerdict(claim.name, candidate, reference, gate, word, judged, warning))
-    return verdicts
-
-
-def _judge_metric(
-    study_file: StudyFile, claim: Claim, metric: str, members: Mapping[str, Mapping[str, tuple[float, ...]]]
-) -> MetricVerdict:
-    reference_arm, gate_arm = study_file.reference_of(claim), study_file.gate_of(claim)
-    assert reference_arm is not None
-    assert gate_arm is not None
-    candidate, reference, gate = (
-        np.array([badness(metric, value) for value in members[arm][f"test/{metric}"]])
-        for arm in (claim.candidate, reference_arm, gate_arm)
-    )
-    difference, gate_effect = _finite(candidate - reference), _finite(gate - reference)
-    n_seeds = len(difference)
-    favour = _favour(study_file.arms[claim.candidate], study_file.arms[reference_arm], metric)
-    if min(n_seeds, len(gate_effect)) < MIN_SEEDS:
-        return MetricVerdict(metric, "inconclusive", math.nan, math.nan, math.nan, n_seeds, favour)
-    lower, upper = one_sided_bounds(difference, claim.alpha)
-    effect, _ = one_sided_bounds(gate_effect, claim.alpha)
-    if effect <= 0:
-        return MetricVerdict(metric, "gate failed", float(difference.mean()), upper, math.nan, n_seeds, favour)
-    margin = (1 - claim.keep) * effect
-    word: Word = (
-        "superior"
-        if upper < 0
-        else "non-inferior"
-        if upper < margin
-        else "inferior"
-        if lower > margin
-        else "inconclusive"
-    )
-    return MetricVerdict(metric, word, float(difference.mean()), upper, margin, n_seeds, favour)
-
-
-def _finite(differences: np.ndarray) -> np.ndarray:
-    """Differences of the seeds that both arms finished."""
-    return np.asarray(differences[np.isfinite(differences)])
+    @property
+    def holds(self) -> bool:
+        """Whether the candidate can replace the reference, by what the claim asks for."""
+        return self.word in HOLDS
 
 
 def badness(metric: str, value: float) -> float:
@@ -134,11 +142,3 @@ def badness(metric: str, value: float) -> float:
         return value
     logarithm = math.log(max(value, LEAST)) if METRICS[metric].goal != "maximize" else -math.log(max(value, LEAST))
     return abs(logarithm) if METRICS[metric].goal == "one" else logarithm
-
-
-def _favour(candidate: tuple[str, ...], reference: tuple[str, ...], metric: str) -> str | None:
-    """Whose losses train on this very metric."""
-    trained = [any(metric in LOSSES[loss].trains_on for loss in losses) for losses in (candidate, reference)]
-    if trained[0] == trained[1]:
-        return None
-    return "favoured" if trained[0] else "conservative"

@@ -3,11 +3,12 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from study.comparison import compare
+from study.comparison import compare, differing
 from study.record import Record, Trial
 
 NewRecord = Callable[..., Record]
@@ -85,15 +86,17 @@ def test_every_row_of_the_table_has_every_column(finished: Record) -> None:
     comparison = compare(finished)
     assert {len(row) for row in comparison.rows()} == {len(comparison.headings())}
     assert [row[0] for row in comparison.rows()] == ["none", "gt", "paper", "zero velocity"]
-    assert comparison.markdown().count("\n| ") == 5
+    assert comparison.markdown().count("\n| ") == 6
 
 
 def test_two_seeds_of_the_reference_decide_nothing(finished: Record) -> None:
     (claim,) = compare(finished).claims
     assert claim.word == "inconclusive"
     (sentence,) = compare(finished).verdicts()
-    assert sentence.startswith("gt replaces both: inconclusive. gt against paper: ade inconclusive (")
-    assert "Warning: only 2 seeds" in sentence
+    assert sentence == (
+        "gt replaces both: inconclusive. A verdict needs 3 pairs of seeds, found 2. Missing, since a member diverged "
+        "or did not run: 1 of 3 pairs of seeds. Warning: only 2 seeds: the interval is wide and its coverage uncertain."
+    )
 
 
 def test_before_it_is_confirmed_an_arm_shows_its_search(new_record: NewRecord, add_trial: AddTrial) -> None:
@@ -142,3 +145,84 @@ def test_of_several_objectives_the_front_is_told_and_the_objective_picks_from_it
 def test_with_one_objective_there_is_no_front_to_tell(finished: Record) -> None:
     assert list(compare(finished).fronts()) == []
     assert plain(finished)["arms"]["gt"]["front"] == {}
+
+
+def test_optimism_is_how_much_the_pick_looked_too_good(finished: Record) -> None:
+    gt = compare(finished).arms["gt"]
+    assert gt.optimism == pytest.approx(0.1)
+    assert gt.n_trials == 2
+
+
+def test_the_share_of_members_that_diverged_has_an_interval(finished: Record) -> None:
+    diverged = compare(finished).arms["paper"].diverged
+    assert diverged.value == pytest.approx(1 / 3)
+    assert 0 < diverged.low < 1 / 3 < diverged.high < 1
+
+
+def test_an_arm_of_which_every_member_diverged_is_judged_and_not_forgotten(
+    new_record: NewRecord, add_trial: AddTrial
+) -> None:
+    record = new_record()
+    for arm, ade in (("none", [0.60, 0.61, 0.59]), ("gt", None), ("paper", [0.40, 0.41, 0.42])):
+        add_trial(record, arm, "t00", [0.1] * 4)
+        if ade is not None:
+            confirmed(record, add_trial, arm, ade)
+    lost = add_trial(record, "gt", "confirm", [], state=None)
+    nan = [math.nan] * 3
+    lost.append_epoch(
+        {
+            "epoch": 2,
+            "members": {"val/score": nan},
+            "mean": {},
+            "spread": {},
+            "diverged": 3,
+            "seconds": 1.0,
+            "time": 0.0,
+        }
+    )
+    lost.close("failed", None, "every member diverged by epoch 2", "diverged")
+    content = plain(record)
+    gt = content["arms"]["gt"]
+    assert (gt["phase"], gt["n_members"], gt["n_diverged"]) == ("confirm", 0, 3)
+    assert gt["metrics"]["test/ade"]["members"] == [None] * 3
+    (sentence,) = compare(record).verdicts()
+    assert sentence.startswith("gt replaces both: inferior. Guardrail: 100% of the members of gt diverged")
+    (claim,) = content["claims"]
+    assert claim["guardrails"][1]["share"]["value"] == 1.0
+    assert claim["word"] == "inferior"
+
+
+def test_a_claim_says_which_arms_it_waits_for(new_record: NewRecord, add_trial: AddTrial) -> None:
+    record = new_record()
+    add_trial(record, "gt", "t00", [0.1] * 4)
+    confirmed(record, add_trial, "gt", [0.30, 0.31, 0.29])
+    comparison = compare(record)
+    assert comparison.waiting == {"gt replaces both": ["paper", "none"]}
+    assert not comparison.claims_hold
+    assert comparison.verdicts() == ["gt replaces both: no verdict yet; paper, none must be confirmed."]
+
+
+def test_only_parameters_that_differ_are_told(new_record: NewRecord, add_trial: AddTrial) -> None:
+    record = new_record()
+    for arm in ("none", "gt", "paper"):
+        add_trial(record, arm, "t00", [0.1] * 4)
+    assert compare(record).differing == {}
+    arms = compare(record).arms
+    weights = {"none": {}, "gt": {"gt_weight": 2.0}, "paper": {}}
+    winners = {
+        arm: replace(arms[arm], parameters={"hidden_size": 16, "lambda_gp": 5.0 + 5 * (arm == "gt")} | weights[arm])
+        for arm in arms
+    }
+    assert differing(winners) == {
+        "lambda_gp": {"none": 5.0, "gt": 10.0, "paper": 5.0},
+        "gt_weight": {"gt": 2.0},
+    }
+
+
+def test_effects_of_losses_come_from_all_confirmed_arms(finished: Record) -> None:
+    effects = plain(finished)["effects"]
+    assert set(effects) == set(METRICS)
+    gt, paper = effects["ade"]["effects"]
+    assert (gt["losses"], paper["losses"]) == (["gt"], ["consistency+bone"])
+    assert gt["change"]["value"] == pytest.approx(math.log(0.5), abs=0.02)
+    assert gt["change"]["low"] < gt["change"]["value"] < gt["change"]["high"]

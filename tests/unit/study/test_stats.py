@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from study.stats import mean_interval, one_sided_bounds
+from study.stats import (
+    EXACT_SEEDS,
+    bootstrap_upper_bound,
+    holm,
+    interquartile_mean_difference,
+    mean_interval,
+    one_sided_bounds,
+    probability_of_improvement,
+    share_interval,
+    sign_flip_test_below,
+    t_test_below,
+)
 
 
 def test_the_interval_of_one_to_five_is_the_textbooks() -> None:
@@ -57,3 +68,95 @@ def test_both_bounds_hold_as_often_as_promised() -> None:
     bounds = np.array([one_sided_bounds(sample, 0.05) for sample in draws])
     missed = (bounds[:, 0] > 0).mean(), (bounds[:, 1] < 0).mean()
     assert missed == pytest.approx((0.05, 0.05), abs=0.012)
+
+
+def test_the_t_test_is_scipys() -> None:
+    differences = np.random.default_rng(5).normal(0.1, 0.3, 8)
+    expected = stats.ttest_1samp(differences, 0.2, alternative="less").pvalue
+    assert t_test_below(differences, 0.2) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("margin", "p"), [(0.3, 0.0), (0.2, 1.0), (0.1, 1.0)])
+def test_differences_without_spread_are_certain(margin: float, p: float) -> None:
+    assert t_test_below(np.full(4, 0.2), margin) == p
+
+
+@pytest.mark.parametrize(("seeds", "smallest"), [(3, 0.125), (5, 1 / 32), (10, 1 / 1024)])
+def test_flipping_signs_can_only_reach_so_small_a_p(seeds: int, smallest: float) -> None:
+    differences = np.linspace(-2, -1, seeds)
+    assert sign_flip_test_below(differences, 0.0, np.random.default_rng(0)) == pytest.approx(smallest)
+
+
+def test_flipping_signs_of_many_seeds_is_sampled_and_agrees_with_the_t_test() -> None:
+    differences = np.random.default_rng(3).normal(-0.1, 0.5, EXACT_SEEDS + 14)
+    sampled = sign_flip_test_below(differences, 0.0, np.random.default_rng(0))
+    assert sampled == pytest.approx(t_test_below(differences, 0.0), abs=0.02)
+
+
+def test_the_bootstrap_bound_of_equal_differences_is_their_value() -> None:
+    assert bootstrap_upper_bound(np.full(5, 0.2), 0.05, np.random.default_rng(0)) == pytest.approx(0.2)
+
+
+def test_the_bootstrap_bound_of_many_seeds_is_the_t_bound() -> None:
+    differences = np.random.default_rng(3).normal(0.1, 0.5, 200)
+    bound = bootstrap_upper_bound(differences, 0.05, np.random.default_rng(0))
+    assert bound == pytest.approx(one_sided_bounds(differences, 0.05)[1], abs=0.01)
+
+
+def test_an_outlier_does_not_move_the_middle_half() -> None:
+    candidate, reference = np.arange(8.0) + 1, np.arange(8.0)
+    far = candidate.copy()
+    far[-1] = 1000.0
+    middle = interquartile_mean_difference(far, reference, np.random.default_rng(0))
+    assert middle.value == interquartile_mean_difference(candidate, reference, np.random.default_rng(0)).value == 1.0
+    assert middle.low <= 1.0 <= middle.high
+
+
+@pytest.mark.parametrize(("shift", "value"), [(-10.0, 1.0), (10.0, 0.0), (0.0, 0.5)])
+def test_the_probability_of_improvement_has_a_width_even_where_all_runs_agree(shift: float, value: float) -> None:
+    runs = np.arange(5.0)
+    improvement = probability_of_improvement(runs + shift, runs)
+    assert improvement.value == value
+    assert 0.3 < improvement.high - improvement.low < 0.7
+    assert 0 <= improvement.low <= value <= improvement.high <= 1
+
+
+def test_the_interval_of_an_improvement_solves_newcombes_equation() -> None:
+    candidate, reference = np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.5, 3.5, 4.5, 5.5, 6.5])
+    improvement = probability_of_improvement(candidate, reference)
+    assert improvement.value == pytest.approx(17 / 20)
+    for bound in (improvement.low, improvement.high):
+        inflation = 1 + 3.5 * ((1 - bound) / (2 - bound) + bound / (1 + bound))
+        z = abs(improvement.value - bound) / math.sqrt(bound * (1 - bound) * inflation / 20)
+        assert z == pytest.approx(1.959964, abs=1e-5)
+
+
+def test_a_share_has_wilsons_interval() -> None:
+    share = share_interval(0, 10)
+    # z^2 / (n + z^2) with z = 1.96
+    assert (share.value, share.low, share.high) == pytest.approx((0.0, 0.0, 3.8415 / 13.8415), abs=1e-5)
+    assert math.isnan(share_interval(0, 0).value)
+
+
+def test_holm_of_a_textbook() -> None:
+    # 0.01 x 4, 0.02 x 3, 0.03 x 2 and 0.04 x 1, none less than the one before.
+    family = holm([0.04, 0.01, 0.03, 0.02], [0.05] * 4)
+    assert family.adjusted == pytest.approx((0.06, 0.04, 0.06, 0.06))
+    # The first step succeeds; the three that are left stop at its third.
+    assert family.levels == pytest.approx((0.05 / 3, 0.05 / 4, 0.05 / 3, 0.05 / 3))
+
+
+def test_one_test_is_no_family() -> None:
+    assert holm([0.03], [0.05]).adjusted == (0.03,)
+    assert holm([0.03], [0.05]).levels == (0.05,)
+    assert holm([], []).adjusted == ()
+
+
+def test_levels_decide_as_adjusted_ps_do() -> None:
+    generator = np.random.default_rng(11)
+    for _ in range(50):
+        p = (generator.random(5) ** 3).round(2)
+        alphas = generator.choice([0.01, 0.05, 0.1], 5)
+        family = holm(p.tolist(), alphas.tolist())
+        by_level = [own <= level for own, level in zip(p, family.levels, strict=True)]
+        assert by_level == [own <= alpha for own, alpha in zip(family.adjusted, alphas, strict=True)]

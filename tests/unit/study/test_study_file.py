@@ -88,6 +88,8 @@ class TestReading:
     def test_claim_takes_reference_and_gate_from_the_study(self, write: Write) -> None:
         study_file = read_study_file(write(BASE + "claims: [{name: a, candidate: gt, metrics: [ade]}]"))
         (claim,) = study_file.claims
+        assert (claim.keep, claim.margin, claim.alpha) == (0.5, None, 0.05)
+        assert (claim.guardrails.diversity, claim.guardrails.diverged) == (0.8, 0.2)
         assert (study_file.reference_of(claim), study_file.gate_of(claim)) == ("paper", "none")
 
     def test_claim_may_name_its_own_reference_and_gate(self, write: Write) -> None:
@@ -276,6 +278,26 @@ class TestProblems:
             (
                 "claims: [{name: a, candidate: gt, metrics: [ade], keep: 1}]",
                 "claims.0.keep: must be below 1.0, found 1",
+            ),
+            (
+                "claims: [{name: a, candidate: gt, metrics: [ade], keep: 0.5, margin: 0.1}]",
+                "claims.0.keep: must be given, or `margin`, one of the two, found both",
+            ),
+            (
+                "claims: [{name: a, candidate: gt, metrics: [ade], keep: null}]",
+                "claims.0.keep: must be given, or `margin`, one of the two, found neither",
+            ),
+            (
+                "claims: [{name: a, candidate: gt, metrics: [ade], margin: 0}]",
+                "claims.0.margin: must be above 0.0, found 0",
+            ),
+            (
+                "claims: [{name: a, candidate: gt, metrics: [ade], guardrails: {diversity: 1.5}}]",
+                "claims.0.guardrails.diversity: must be below 1.0, found 1.5",
+            ),
+            (
+                "claims: [{name: a, candidate: gt, metrics: [ade], guardrails: {apd: 0.8}}]",
+                "claims.0.guardrails.apd: key 'apd' is unknown",
             ),
             ("confirm: null\nclaims: [{name: a, candidate: gt, metrics: [ade]}]", "confirm: must not be null"),
             ("tracking: {experiment: ''}", "tracking.experiment: must not be empty"),
@@ -551,6 +573,13 @@ class TestOverrides:
         study_file = read_study_file(write(BASE), ["arms.gt+bone.v2=[gt, bone]", "arms.gt=[gt, consistency]"])
         assert study_file.arms["gt+bone.v2"] == ("gt", "bone")
         assert study_file.arms["gt"] == ("gt", "consistency")
+
+    def test_a_margin_takes_the_place_of_a_share_to_keep(self, write: Write) -> None:
+        claims = "claims: [{name: a, candidate: gt, metrics: [ade], margin: 0.05, guardrails: {diversity: null}}]"
+        study_file = read_study_file(write(BASE + claims))
+        (claim,) = study_file.claims
+        assert (claim.keep, claim.margin, claim.guardrails.diversity) == (None, 0.05, None)
+        assert StudyFile.from_canonical(study_file.canonical()) == study_file
 
     def test_items_of_a_list_are_counted(self, write: Write) -> None:
         claims = "claims: [{name: a, candidate: gt, metrics: [ade]}, {name: b, candidate: gt, metrics: [fde]}]"

@@ -1,0 +1,99 @@
+"""What a verdict says, in plain sentences."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from study.power import MIN_SEEDS
+from study.verdict import HOLDS, ClaimVerdict, GuardrailVerdict, MetricVerdict
+
+ABBREVIATIONS = frozenset({"ade", "fde", "mmade", "mmfde", "apd", "cmd"})
+
+
+def about_claim(claim: ClaimVerdict) -> str:
+    """The claim, its word, what that means, and what must be known with it."""
+    return " ".join([f"{claim.claim}: {claim.word}.", *_meaning(claim), *_caveats(claim)])
+
+
+def about_metric(claim: ClaimVerdict, metric: MetricVerdict) -> str:
+    """The numbers behind one metric's word."""
+    start = f"{claim.claim}, {metric_name(metric.metric)}: {metric.word}"
+    seeds = f"{metric.n_seeds} pairs of seeds" + (f", {metric.n_missing} missing" if metric.n_missing else "")
+    if math.isnan(metric.difference):
+        return f"{start} ({seeds})."
+    margin = "" if math.isnan(metric.margin) else f", margin {as_change(metric.margin)}, p {as_p(metric.p)}"
+    favour = f", {metric.favour}" if metric.favour else ""
+    interval = f"{as_change(metric.difference)} [{as_change(metric.lower)}, {as_change(metric.bound)}]"
+    return f"{start} ({interval} against {claim.reference}{margin}, {seeds}{favour})."
+
+
+def metric_name(metric: str) -> str:
+    """As one says it: ``ADE``, ``bone error``."""
+    return metric.upper() if metric in ABBREVIATIONS else metric.replace("_", " ")
+
+
+def as_change(difference: float) -> str:
+    """A difference of log badness as a ratio: ``+5.1%``; ``-`` where there is none."""
+    if math.isnan(difference):
+        return "-"
+    change = math.expm1(min(difference, math.log(1000)))
+    return f"{change:+.1%}" if abs(change) < 0.1 else f"{change:+.0%}"
+
+
+def as_p(p: float) -> str:
+    """``<0.001`` below that."""
+    return "-" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _meaning(claim: ClaimVerdict) -> Iterator[str]:
+    names = [metric_name(metric.metric) for metric in claim.metrics]
+    with_word = [metric_name(metric.metric) for metric in claim.metrics if metric.word == claim.word]
+    candidate, reference, gate = claim.candidate, claim.reference, claim.gate
+    n_seeds = min(metric.n_seeds for metric in claim.metrics)
+    if claim.word == "superior":
+        yield f"{candidate} is better than {reference} in {_listed(names)}."
+    elif claim.word == "non-inferior" and claim.keep is not None:
+        yield f"{candidate} keeps at least {claim.keep:.0%} of what {reference} gains over {gate} in {_listed(names)}."
+    elif claim.word == "non-inferior":
+        yield f"{candidate} loses less than the margin of {as_change(claim.margin or 0)} in {_listed(names)}."
+    elif claim.word == "gate failed":
+        yield f"{reference} does not clearly beat {gate} in {_listed(with_word)}, so there is no gain to be kept."
+    elif claim.word == "inferior" and with_word:
+        yield f"{candidate} loses more than the margin against {reference} in {_listed(with_word)}."
+    elif claim.word == "inconclusive" and n_seeds < MIN_SEEDS:
+        yield f"A verdict needs {MIN_SEEDS} pairs of seeds, found {n_seeds}."
+    elif claim.word == "inconclusive" and with_word:
+        yield f"These seeds cannot tell whether {candidate} loses more than the margin in {_listed(with_word)}."
+    for guardrail in claim.guardrails:
+        if claim.word != "gate failed" and guardrail.word not in HOLDS and math.isfinite(guardrail.share.value):
+            yield _guardrail(claim, guardrail)
+    if claim.seeds_needed is not None:
+        yield f"About {claim.seeds_needed} seeds would decide (80 % power at this noise)."
+
+
+def _guardrail(claim: ClaimVerdict, guardrail: GuardrailVerdict) -> str:
+    share = guardrail.share
+    if guardrail.guardrail == "diverged":
+        return (
+            f"Guardrail: {share.value:.0%} of the members of {claim.candidate} diverged (95 % interval {share.low:.0%} "
+            f"to {share.high:.0%}); at most {guardrail.limit:.0%} may."
+        )
+    doubt = "" if guardrail.word == "inferior" else "These seeds cannot tell whether it does. "
+    return (
+        f"Guardrail: {claim.candidate} must keep {guardrail.limit:.0%} of the diversity of {claim.reference}. {doubt}"
+        f"It has {share.value:.0%} (bounds {share.low:.0%} and {share.high:.0%})."
+    )
+
+
+def _caveats(claim: ClaimVerdict) -> Iterator[str]:
+    favoured = [metric_name(metric.metric) for metric in claim.metrics if metric.favour == "favoured"]
+    if favoured and claim.word in HOLDS:
+        yield f"Only {claim.candidate} trains on {_listed(favoured)}."
+    if missing := max(metric.n_missing for metric in claim.metrics):
+        n_pairs = len(claim.metrics[0].differences)
+        yield f"Missing, since a member diverged or did not run: {missing} of {n_pairs} pairs of seeds."
+    if claim.warning:
+        yield f"Warning: {claim.warning}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

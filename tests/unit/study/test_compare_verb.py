@@ -1,0 +1,145 @@
+"""What `study compare` prints, and how it ends."""
+
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from study.commands.compare import run
+from study.errors import BadStudyInput, ClaimsOpen
+from study.record import Record, Trial
+
+AddTrial = Callable[..., Trial]
+NewRecord = Callable[..., Record]
+METRICS = ("ade", "fde", "apd", "joint_error_mm", "bone_error", "jerk_ratio")
+NOISE = np.array([-0.02, 0.0, 0.02])
+
+
+def confirm(record: Record, add_trial: AddTrial, arm: str, ade: float) -> None:
+    """An arm whose winner has been confirmed with about this ADE."""
+    add_trial(record, arm, "t00", [0.1] * 4)
+    trial = add_trial(record, arm, "confirm", [], state=None)
+    values = {f"test/{metric}": [1.0] * 3 for metric in METRICS} | {"test/ade": list(ade + NOISE)}
+    members = {"val/score": [0.2] * 3} | values
+    mean = {name: float(np.mean(own)) for name, own in members.items()}
+    line = {"epoch": 4, "members": members, "mean": mean, "spread": {}, "diverged": 0, "seconds": 2.0, "time": 0.0}
+    trial.append_epoch(line)
+    trial.close("complete", 0.2)
+
+
+@pytest.fixture
+def build(new_record: NewRecord, add_trial: AddTrial) -> Callable[..., Record]:
+    """A finished study whose candidate has this ADE, the reference 0.5 and the gate 2."""
+
+    def make(gt: float, **sections: Any) -> Record:
+        record = new_record(question="Can gt replace both?", **sections)
+        for arm, ade in (("none", 2.0), ("gt", gt), ("paper", 0.5)):
+            confirm(record, add_trial, arm, ade)
+        record.write_baselines({"zero_velocity": dict.fromkeys(METRICS, 0.7)})
+        record.conclude("finished", None)
+        return record
+
+    return make
+
+
+def printed(record: Record, *, width: int = 120, **options: Any) -> str:
+    console = Console(width=width, markup=False, highlight=False, record=True, file=io.StringIO())
+    run([record.paths.name], studies=record.paths.studies, console=console, **options)
+    return console.export_text()
+
+
+def test_the_answer_comes_first_and_plainly(build: Callable[..., Record]) -> None:
+    lines = printed(build(0.5)).splitlines()
+    assert lines[0] == "Can gt replace both?"
+    assert lines[1].startswith(
+        "- gt replaces both: non-inferior. gt keeps at least 50% of what paper gains over none in ADE."
+    )
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_line_fits_and_nothing_is_cut(build: Callable[..., Record], width: int) -> None:
+    text = printed(build(0.5), width=width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    for part in ("non-inferior", "margin", "diversity 100%", "diverged 0%", "zero velocity", "optimism", "effect of"):
+        assert part in text
+
+
+def test_interval_margin_and_zero_stand_on_one_line(build: Callable[..., Record]) -> None:
+    row = next(line for line in printed(build(0.5)).splitlines() if line.startswith("ade"))
+    # No difference: the mean stands on zero, before the margin.
+    assert re.search(r" -*o-* *: ", row)
+
+
+def test_one_metric_shows_every_member(build: Callable[..., Record]) -> None:
+    text = printed(build(0.6), metric="ade")
+    assert "0.58 0.6 0.62" in text
+    assert "FDE" not in text
+
+
+def test_json_of_one_metric_has_no_other(build: Callable[..., Record], capsys: pytest.CaptureFixture[str]) -> None:
+    printed(build(0.6), metric="ade", as_json=True)
+    content = json.loads(capsys.readouterr().out)
+    assert set(content["arms"]["gt"]["metrics"]) == {"test/ade"}
+    assert set(content["effects"]) == {"ade"}
+    assert [one["metric"] for one in content["claims"][0]["metrics"]] == ["ade"]
+
+
+def test_studies_stand_side_by_side(
+    build: Callable[..., Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = build(0.5)
+    record.paths.folder.rename(tmp_path / "other")
+    record = build(5.0)
+    console = Console(width=100, markup=False, highlight=False, record=True, file=io.StringIO())
+    run(["other", "small"], studies=tmp_path, console=console)
+    text = console.export_text()
+    row = next(line for line in text.splitlines() if line.startswith("gt replaces both"))
+    assert row.split()[3:] == ["non-inferior", "inferior"]
+    assert next(line for line in text.splitlines() if line.startswith("gt  ")).split()[1:] == [
+        "0.500±0.050",
+        "5.000±0.050",
+    ]
+    run(["other", "small"], studies=tmp_path, as_json=True, console=console)
+    assert list(json.loads(capsys.readouterr().out)["studies"]) == ["other", "small"]
+
+
+def test_exit_verdict_is_content_with_claims_that_hold(build: Callable[..., Record]) -> None:
+    assert "non-inferior" in printed(build(0.5), exit_verdict=True)
+
+
+def test_exit_verdict_ends_with_a_code_of_its_own_after_all_is_printed(build: Callable[..., Record]) -> None:
+    record = build(1.9)
+    console = Console(width=100, record=True, file=io.StringIO())
+    with pytest.raises(ClaimsOpen, match="gt replaces both: inferior") as raised:
+        run([record.paths.name], studies=record.paths.studies, exit_verdict=True, console=console)
+    assert raised.value.exit_code == 6
+    assert "inferior" in console.export_text()
+
+
+def test_exit_verdict_does_not_take_a_claim_without_a_verdict_for_one_that_holds(
+    new_record: NewRecord,
+) -> None:
+    with pytest.raises(ClaimsOpen, match="gt replaces both: no verdict yet"):
+        printed(new_record(), exit_verdict=True)
+
+
+def test_exit_verdict_of_a_study_without_claims_is_a_mistake(new_record: NewRecord) -> None:
+    with pytest.raises(BadStudyInput, match="'small' makes no claim"):
+        printed(new_record(claims=[]), exit_verdict=True)
+
+
+def test_an_unknown_metric_is_told_with_its_neighbour(new_record: NewRecord) -> None:
+    with pytest.raises(BadStudyInput, match="metric 'adee' is unknown; did you mean 'ade'"):
+        printed(new_record(), metric="adee")
+
+
+def test_a_study_that_has_just_begun_is_shown(new_record: NewRecord) -> None:
+    text = printed(new_record())
+    assert "no verdict yet" in text
