@@ -43,9 +43,9 @@ class CapturedStep:
             for _ in range(WARM_UP_STEPS):
                 step(*self.inputs)
         torch.cuda.current_stream().wait_stream(stream)
-        # The warm-up must leave no trace; what it made anew, Adam's moments and step counts, starts at zero.
+        # The warm-up must leave no trace.
         for name, tensor in state().items():
-            tensor.detach().copy_(before[name]) if name in before else tensor.detach().zero_()
+            tensor.detach().copy_(before[name])
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.losses = step(*self.inputs)

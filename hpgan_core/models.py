@@ -12,6 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from hpgan_core.recurrence import recur
+
 
 @dataclass(frozen=True)
 class GeneratorSizes:
@@ -65,38 +67,25 @@ class StackedLinear(nn.Module):
         """Errors of the outputs, ``(S, N, out)``, as errors of the inputs, ``(S, N, in)``."""
         return errors @ self.weight.transpose(1, 2)
 
-    @torch.no_grad()
-    def set_gradient(self, rows: Tensor, errors: Tensor) -> None:
-        """Set the weight's gradient from inputs ``(S, N, in)`` and errors of the outputs ``(S, N, out)``.
-
-        In place: a fresh buffer of a first layer's size costs a quarter of the product, in page faults.
-        """
-        if self.weight.grad is None:
-            self.weight.grad = torch.empty_like(self.weight)
-        torch.bmm(rows.transpose(1, 2), errors, out=self.weight.grad)
-
 
 class FramewiseLinear(StackedLinear):
     """A linear map of each frame, the same for all: ``(S, N, frames in)`` to ``(S, N, frames out)``; no bias."""
 
-    def __init__(self, generators: Sequence[torch.Generator], n_in: int, n_out: int, frames: int) -> None:
+    def __init__(self, generators: Sequence[torch.Generator], n_in: int, n_out: int) -> None:
         super().__init__(generators, n_in, n_out, bias=False)
-        self.frames = frames
 
     def product(self, rows: Tensor) -> Tensor:
-        return self._joined(super().product(self._by_frame(rows)))
+        return super().product(self._by_frame(rows, 1)).view(*rows.shape[:2], -1)
 
     def backward(self, errors: Tensor) -> Tensor:
-        return self._joined(super().backward(self._by_frame(errors)))
+        return super().backward(self._by_frame(errors, 2)).view(*errors.shape[:2], -1)
 
-    def set_gradient(self, rows: Tensor, errors: Tensor) -> None:
-        super().set_gradient(self._by_frame(rows), self._by_frame(errors))
+    def gradient(self, rows: Tensor, errors: Tensor) -> Tensor:
+        """The weight's gradient from inputs and from errors of the outputs."""
+        return self._by_frame(rows, 1).transpose(1, 2) @ self._by_frame(errors, 2)
 
-    def _by_frame(self, rows: Tensor) -> Tensor:
-        return rows.reshape(rows.shape[0], rows.shape[1] * self.frames, -1)
-
-    def _joined(self, frames: Tensor) -> Tensor:
-        return frames.view(frames.shape[0], frames.shape[1] // self.frames, -1)
+    def _by_frame(self, rows: Tensor, end: int) -> Tensor:
+        return rows.reshape(len(rows), -1, self.weight.shape[end])
 
 
 class StackedGRU(nn.Module):
@@ -110,40 +99,39 @@ class StackedGRU(nn.Module):
         self.inputs = in_order(StackedLinear(generators, size, gates, fan=hidden_size) for size in sizes)
         self.hidden = in_order(StackedLinear(generators, hidden_size, gates) for _ in sizes)
 
-    def step(self, layer_input: Tensor, states: list[Tensor]) -> list[Tensor]:
-        """One frame through every layer: input ``(S, B, in)`` and a state ``(S, B, H)`` a layer, to the new states."""
-        new_states: list[Tensor] = []
-        for to_gates, from_state, state in zip(self.inputs, self.hidden, states, strict=True):
-            layer_input = gru_cell(to_gates(layer_input), from_state(state), state)
-            new_states.append(layer_input)
-        return new_states
-
     def scan(self, rows: Tensor) -> list[Tensor]:
-        """All frames ``(S, B, T, in)`` from zero states, to the last state of every layer.
+        """All frames ``(S, T, N, in)`` from zero states, to the last state ``(S, N, H)`` of every layer.
 
         Layer by layer, since the input's share of the gates is then one matrix product over all frames.
         """
-        members, batch, frames, _ = rows.shape
+        members, frames, batch, _ = rows.shape
+        start = rows.new_zeros(members, batch, self.hidden_size)
         last_states = []
         for to_gates, from_state in zip(self.inputs, self.hidden, strict=True):
-            gates = to_gates(rows.flatten(1, 2)).unflatten(1, (batch, frames)).unbind(2)
-            state = rows.new_zeros(members, batch, self.hidden_size)
-            outputs = []
-            for frame_gates in gates:
-                state = gru_cell(frame_gates, from_state(state), state)
-                outputs.append(state)
-            rows = torch.stack(outputs, dim=2)
-            last_states.append(state)
+            gates = to_gates(rows.flatten(1, 2)).unflatten(1, (frames, batch))
+            layer = (start, None, None, from_state.weight, from_state.bias)
+            rows = recur(frames, gates, None, layer)
+            last_states.append(rows[:, -1])
         return last_states
 
+    def unroll(self, first_input: Tensor, starts: Sequence[Tensor], feed_back: Tensor | None, frames: int) -> Tensor:
+        """Frames whose input is the frame before.
 
-def gru_cell(input_gates: Tensor, state_gates: Tensor, state: Tensor) -> Tensor:
-    """One gated recurrent unit from the two linear maps' results, ``(S, B, 3 H)`` each, order reset, update, new."""
-    hidden_size = state.shape[-1]
-    reset_update = torch.sigmoid(input_gates[..., : 2 * hidden_size] + state_gates[..., : 2 * hidden_size])
-    reset, update = reset_update.chunk(2, dim=-1)
-    new = torch.tanh(torch.addcmul(input_gates[..., 2 * hidden_size :], reset, state_gates[..., 2 * hidden_size :]))
-    return torch.lerp(new, state, update)
+        Args:
+            first_input: ``(S, N, in)``.
+            starts: a state ``(S, N, H)`` a layer.
+            feed_back: makes an input of the last layer's state, ``(S, H, in)``; without it the state is the input.
+            frames: how many.
+
+        Returns:
+            The last layer's states, ``(S, frames, N, H)``.
+        """
+        layers = [
+            (start, to_gates.weight, to_gates.bias, from_state.weight, from_state.bias)
+            for start, to_gates, from_state in zip(starts, self.inputs, self.hidden, strict=True)
+        ]
+        first_gates = self.inputs[0](first_input).unsqueeze(1)
+        return recur(frames, first_gates, feed_back, *layers)
 
 
 class HpganDecoder(nn.Module):
@@ -164,15 +152,10 @@ class HpganDecoder(nn.Module):
 
     def forward(self, states: list[Tensor], z: Tensor, frames: int) -> Tensor:
         """States ``(S, N, H)`` a layer and z ``(S, N, Z)`` to poses ``(S, N, frames, D)``."""
-        layer_input = self.feed_back(states[-1])
-        states = [state + from_z(z) for state, from_z in zip(states, self.from_z, strict=True)]
-        outputs = []
-        for _ in range(frames):
-            states = self.cells.step(layer_input, states)
-            outputs.append(states[-1])
-            layer_input = self.feed_back(states[-1])
-        poses: Tensor = self.head(torch.stack(outputs, dim=2).flatten(1, 2))
-        return poses.view(*states[-1].shape[:2], frames, -1)
+        starts = [state + from_z(z) for state, from_z in zip(states, self.from_z, strict=True)]
+        outputs = self.cells.unroll(self.feed_back(states[-1]), starts, self.feed_back.weight, frames)
+        poses: Tensor = self.head(outputs.flatten(1, 2)).unflatten(1, outputs.shape[1:3])
+        return poses.transpose(1, 2)
 
 
 class ReportDecoder(nn.Module):
@@ -192,14 +175,8 @@ class ReportDecoder(nn.Module):
 
     def forward(self, states: list[Tensor], z: Tensor, frames: int) -> Tensor:
         """States ``(S, N, H)`` a layer and z ``(S, N, Z)`` to poses ``(S, N, frames, D)``."""
-        layer_input = self.to_input(states[-1])
-        states = [self.to_state(torch.cat([state, z], dim=-1)) for state in states]
-        poses = []
-        for _ in range(frames):
-            states = self.cells.step(layer_input, states)
-            layer_input = states[-1]
-            poses.append(layer_input)
-        return torch.stack(poses, dim=2)
+        starts = [self.to_state(torch.cat([state, z], dim=-1)) for state in states]
+        return self.cells.unroll(self.to_input(states[-1]), starts, None, frames).transpose(1, 2)
 
 
 class Generator(nn.Module):
@@ -226,9 +203,10 @@ class Generator(nn.Module):
 
     def encode(self, past: Tensor) -> list[Tensor]:
         """``(S, B, T_past, D)`` to a state ``(S, B, H)`` for each layer."""
+        rows = past.transpose(1, 2)
         if self.embed is not None:
-            past = self.embed(past.flatten(1, 2)).unflatten(1, past.shape[1:3])
-        return self.encoder.scan(past)
+            rows = self.embed(rows.flatten(1, 2)).unflatten(1, rows.shape[1:3])
+        return self.encoder.scan(rows)
 
     def forward(self, past: Tensor, z: Tensor, frames: int) -> Tensor:
         """K futures for each past, which is encoded once.
@@ -264,7 +242,7 @@ class Critic(nn.Module):
     def __init__(self, generators: Sequence[torch.Generator], frames: int, sizes: CriticSizes, slope: float) -> None:
         super().__init__()
         self.frames, self.slope = frames, slope
-        self.embed = FramewiseLinear(generators, sizes.pose, sizes.embedding, frames) if sizes.embedding else None
+        self.embed = FramewiseLinear(generators, sizes.pose, sizes.embedding) if sizes.embedding else None
         widths = [frames * (sizes.embedding or sizes.pose)] + [sizes.hidden] * sizes.layers + [1]
         self.layers = in_order(StackedLinear(generators, *ends) for ends in pairwise(widths))
 
@@ -276,9 +254,30 @@ class Critic(nn.Module):
         values: Tensor = self.layers[-1](motion)
         return values.squeeze(-1)
 
+    def above(self, first_outputs: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The rest of the way from the first layer's outputs, ``(S, N, H)``.
+
+        Returns:
+            Values ``(S, N)``; of each layer but the first, its inputs ``(S, N, H)`` and the slopes of the activation
+            that gave them.
+        """
+        outputs, inputs, slopes = first_outputs, [], []
+        for layer in self.layers[1:]:
+            slopes.append(self.slopes(outputs))
+            inputs.append(outputs * slopes[-1])
+            outputs = layer(inputs[-1])
+        return outputs.squeeze(-1), inputs, slopes
+
     def slopes(self, pre_activation: Tensor) -> Tensor:
         """The derivative of the activation."""
-        return torch.full_like(pre_activation, self.slope).masked_fill_(pre_activation > 0, 1.0)
+        return pre_activation.sign().clamp_(min=self.slope)
+
+    def errors_above(self, error: Tensor, slopes: Sequence[Tensor]) -> list[Tensor]:
+        """Errors of all layers' outputs, the first layer's first, from those of the values, ``(S, N, 1)``."""
+        errors = [error]
+        for layer, slope in zip(reversed(self.layers[1:]), reversed(slopes), strict=True):
+            errors.append(layer.backward(errors[-1]) * slope)
+        return errors[::-1]
 
 
 def in_order(layers: Iterable[StackedLinear]) -> Sequence[StackedLinear]:

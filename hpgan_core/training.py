@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hpgan_core.adam import Adam
 from hpgan_core.capture import CapturedStep
 from hpgan_core.config import TrainingConfig
 from hpgan_core.initialisation import initialise
@@ -14,7 +15,8 @@ from hpgan_core.losses import LOSSES
 from hpgan_core.models import Critic, CriticSizes, Generator, GeneratorSizes
 from hpgan_core.normalise import Normaliser
 from hpgan_core.streams import sample_normal, sample_uniform, streams
-from hpgan_core.wgan_gp import accumulate_critic_gradients, input_gradient
+from hpgan_core.sweeps import Sweeps
+from hpgan_core.wgan_gp import train_critic, values_and_gradients
 from hpgan_core.windows import MotionData, gather
 
 
@@ -50,9 +52,11 @@ class Population:
         self.critic = self._build_critic("critic")
         self.discriminator = self._build_critic("discriminator")
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
-        self.generator_optimizer = self._build_optimizer(self.generator, config.generator_learning_rate, 0.0)
+        betas = (config.adam_beta1, config.adam_beta2)
+        self.generator_optimizer = Adam(self.generator, config.generator_learning_rate, betas)
+        self._whole_generator = self.generator_optimizer.part([name for name, _ in self.generator.named_parameters()])
         self.critic_optimizer, self.discriminator_optimizer = (
-            self._build_optimizer(network, learning_rate, config.weight_decay)
+            Adam(network, learning_rate, betas, config.weight_decay)
             for network, learning_rate in (
                 (self.critic, config.critic_learning_rate),
                 (self.discriminator, config.discriminator_learning_rate),
@@ -78,15 +82,6 @@ class Population:
         critic = Critic(generators, self.data.window, sizes, config.critic_slope)
         initialise(critic, config.initialisation, generators)
         return critic.to(self.device, self.dtype)
-
-    def _build_optimizer(self, network: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Adam:
-        """Adam whose decay is an L2 penalty on weights; biases have none."""
-        named = list(network.named_parameters())
-        weights = [parameter for name, parameter in named if name.endswith("weight")]
-        biases = [parameter for name, parameter in named if name.endswith("bias")]
-        groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": weight_decay}, {"params": biases}]
-        betas = (self.config.adam_beta1, self.config.adam_beta2)
-        return torch.optim.Adam(groups, lr=learning_rate, betas=betas, fused=True, capturable=self.cuda_graph)
 
     def _for_each_member(self, value: float) -> Tensor:
         return torch.full((len(self.seeds),), value, device=self.device, dtype=self.dtype)
@@ -144,8 +139,10 @@ class Population:
         for name in (*_NETWORKS, "averaged"):
             tensors |= {f"{name}.{part}": value for part, value in getattr(self, name).named_parameters()}
         for name in _NETWORKS:
-            for index, state in enumerate(getattr(self, f"{name}_optimizer").state.values()):
-                tensors |= {f"{name}_optimizer.{index}.{part}": value for part, value in state.items()}
+            tensors |= {
+                f"{name}_optimizer.{part}": value
+                for part, value in getattr(self, f"{name}_optimizer").state_dict().items()
+            }
         return tensors
 
     def _sample_starts(self, epoch: int) -> Tensor:
@@ -197,8 +194,8 @@ class Population:
             with torch.no_grad():
                 shown = self.generator(past, critic_z, self.future_frames)
 
-        losses = self._train_critic(real.flatten(2), past, shown, mixes)
-        losses |= self._train_discriminator(real.flatten(2), join(past, predicted.detach()))
+        losses = self._train_critic(past, future, shown, mixes)
+        losses |= self._train_discriminator(past, future, predicted.detach())
         for iteration in range(self.config.generator_iterations):
             if iteration > 0:
                 its_z = generator_z[:, :, iteration % n_generator_z, None]
@@ -207,46 +204,37 @@ class Population:
         self._average_generator()
         return losses
 
-    def _train_critic(self, real: Tensor, past: Tensor, shown: Tensor, mixes: Tensor) -> dict[str, Tensor]:
+    def _train_critic(self, past: Tensor, future: Tensor, shown: Tensor, mixes: Tensor) -> dict[str, Tensor]:
         """``critic_iterations`` updates on predictions ``(S, B, iterations or 1, T, D)``."""
-        fakes = [join(past, predicted) for predicted in shown.unbind(2)]
-        for iteration in range(self.config.critic_iterations):
-            difference, penalty = accumulate_critic_gradients(
-                self.critic,
-                real,
-                fakes[iteration % len(fakes)],
-                mixes[..., iteration, None],
-                self.lambda_gp,
-                by_frame=self.config.gp_norm == "frame",
-            )
-            self.critic_optimizer.step()
+        by_frame = self.config.gp_norm == "frame"
+        difference, penalty = train_critic(
+            self.critic, self.critic_optimizer, past, future, shown, mixes, self.lambda_gp, by_frame
+        )
         return {"critic": difference, "gradient_penalty": penalty}
 
-    def _train_discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        judged_fake, judged_real = self.discriminator(torch.cat([fake, real], dim=1)).chunk(2, dim=1)
-        loss = (nn.functional.softplus(judged_fake) + nn.functional.softplus(-judged_real)).mean(1)
-        if self.config.discriminator_loss == "mean":
-            loss = loss / 2
-        self.discriminator_optimizer.zero_grad()
-        torch.autograd.backward(loss.sum())
-        self.discriminator_optimizer.step()
-        return {"discriminator": loss.detach()}
+    @torch.no_grad()
+    def _train_discriminator(self, past: Tensor, future: Tensor, predicted: Tensor) -> dict[str, Tensor]:
+        share = 0.5 if self.config.discriminator_loss == "mean" else 1.0
+        sweeps = Sweeps(self.discriminator, self.discriminator_optimizer, past, future, penalised=False)
+        logits, inputs, slopes = self.discriminator.above(sweeps.first_outputs(predicted))
+        judged_predicted, judged_real = logits.chunk(2, dim=1)
+        loss = (nn.functional.softplus(judged_predicted) + nn.functional.softplus(-judged_real)).mean(1) * share
+        error = torch.cat([judged_predicted.sigmoid(), -(-judged_real).sigmoid()], dim=1) * (share / past.shape[1])
+        sweeps.update(inputs, self.discriminator.errors_above(error.unsqueeze(2), slopes))
+        return {"discriminator": loss}
 
     def _train_generator(self, past: Tensor, predicted: Tensor, future: Tensor, anchor: Tensor) -> dict[str, Tensor]:
-        fake = join(past, predicted.detach())
-        with torch.no_grad():
-            adversarial = -self.critic(fake).mean(1)
-        adversarial_gradient = -input_gradient(self.critic, fake) / fake.shape[1]
+        values, input_gradients = values_and_gradients(self.critic, join(past, predicted.detach()))
+        future_part = input_gradients[:, :, self.past_frames * self.pose_size :].reshape_as(predicted)
         motion_losses = self.motion_losses(past, predicted, future, anchor)
-        self.generator_optimizer.zero_grad()
-        future_part = adversarial_gradient[:, :, self.past_frames * self.pose_size :].reshape_as(predicted)
-        roots, gradients = [predicted], [future_part]
+        roots, root_gradients = [predicted], [-future_part / past.shape[1]]
         if motion_losses:
             roots.append(torch.stack([self.weights[name] * loss for name, loss in motion_losses.items()]).sum())
-            gradients.append(torch.ones_like(roots[-1]))
-        torch.autograd.backward(roots, gradients)
-        self.generator_optimizer.step()
-        return {"adversarial": adversarial} | {name: loss.detach() for name, loss in motion_losses.items()}
+            root_gradients.append(torch.ones_like(roots[-1]))
+        gradients = torch.autograd.grad(roots, list(self.generator.parameters()), root_gradients)
+        self.generator_optimizer.begin()
+        self.generator_optimizer.update(self._whole_generator, gradients)
+        return {"adversarial": -values.mean(1)} | {name: loss.detach() for name, loss in motion_losses.items()}
 
     def motion_losses(self, past: Tensor, predicted: Tensor, future: Tensor, anchor: Tensor) -> dict[str, Tensor]:
         """The unweighted losses of this arm, ``(S,)`` each, from normalised flattened poses ``(S, B, T, D)``."""
@@ -306,7 +294,6 @@ class Population:
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.epochs_done = state["epochs_done"]
-        self._captured = None  # it writes to the optimizers' tensors, which are about to be replaced
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(state[name])
 

@@ -1,4 +1,4 @@
-"""The critic's WGAN-GP loss and its gradients in closed form, for a population of stacked critics.
+"""The critic's WGAN-GP loss, in closed form, for a population of stacked critics.
 
 Source:
     Gulrajani et al. 2017: ``mean critic(fake) - mean critic(real) + lambda mean (|gradient at an interpolate| - 1)^2``,
@@ -6,98 +6,80 @@ Source:
     factor a batch and takes a norm a frame.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
+from hpgan_core.adam import Adam
 from hpgan_core.models import Critic
-
-NORM_EPSILON = 1e-12
-
-
-@torch.no_grad()
-def input_gradient(critic: Critic, motion: Tensor) -> Tensor:
-    """Gradient of each motion's own critic value with respect to that motion, ``(S, N, in)`` to the same shape."""
-    activation_slopes = []
-    if critic.embed is not None:
-        motion = critic.embed(motion)
-    for layer in critic.layers[:-1]:
-        pre_activation = layer(motion)
-        activation_slopes.append(critic.slopes(pre_activation))
-        motion = pre_activation * activation_slopes[-1]
-    gradient: Tensor = critic.layers[-1].weight.transpose(1, 2)
-    for layer, slope in zip(reversed(critic.layers[:-1]), reversed(activation_slopes), strict=True):
-        gradient = layer.backward(gradient * slope)
-    return gradient if critic.embed is None else critic.embed.backward(gradient)
+from hpgan_core.sweeps import Sweeps
 
 
 @torch.no_grad()
-def accumulate_critic_gradients(
-    critic: Critic, real: Tensor, fake: Tensor, mix: Tensor, lambda_gp: Tensor, by_frame: bool = False
+def train_critic(
+    critic: Critic,
+    optimizer: Adam,
+    past: Tensor,
+    future: Tensor,
+    generated: Tensor,
+    mixes: Tensor,
+    lambda_gp: Tensor,
+    by_frame: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Set ``.grad`` of every critic weight to the gradient of the WGAN-GP critic loss.
+    """Update a critic by its WGAN-GP loss, once for each interpolation factor.
 
-    Three groups of rows go through the layers together: fake, real and their interpolates. Up to the first activation
-    the critic is linear, so the interpolates' pre-activations are interpolates themselves and cost no product. The
-    gradient of a layer's weight is then one product over the rows of the two ordinary groups and of the penalty's.
+    Three groups of rows go through the layers together: generated windows, real ones and their interpolates. Up to the
+    first activation the critic is linear, so the interpolates' first outputs are interpolates themselves and cost no
+    product. The gradient of a layer's weight is then one product over the rows of the two ordinary groups and of the
+    penalty's.
 
     Args:
-        critic: weights are read, gradients are overwritten.
-        real: recorded windows, normalised, ``(S, B, in)``.
-        fake: generated windows, normalised, ``(S, B, in)``.
-        mix: share of the real window in each interpolate, ``(S, B, 1)`` or, one for the batch, ``(S, 1, 1)``.
+        critic: is updated.
+        optimizer: the critic's.
+        past: normalised poses, ``(S, B, T_past, D)``.
+        future: normalised poses, ``(S, B, T, D)``.
+        generated: normalised poses for each iteration or for all, ``(S, B, iterations or 1, T, D)``.
+        mixes: share of the real window in each interpolate, ``(S, B, iterations)`` or, one a batch,
+            ``(S, 1, iterations)``.
         lambda_gp: weight of the penalty for each member, ``(S,)``.
         by_frame: penalise the norm of each frame's gradient instead of the whole window's.
 
     Returns:
-        Mean critic difference fake - real, and the unweighted penalty, ``(S,)`` each.
+        Mean critic difference generated - real, and the unweighted penalty, before the last update, ``(S,)`` each.
     """
-    batch = real.shape[1]
-    first, *others = critic.layers
-    ordinary, interpolated = slice(None, 2 * batch), slice(2 * batch, None)
+    members, batch, _, iterations = *past.shape[:3], mixes.shape[2]
+    interpolated = slice(2 * batch, None)
+    shown = generated.expand(-1, -1, iterations, -1, -1).unbind(2)
+    # Of the loss by the two groups' values, and of each interpolate's value by itself.
+    value_errors = past.new_ones(members, 3 * batch, 1)
+    value_errors[:, :batch] = 1 / batch
+    value_errors[:, batch : 2 * batch] = -1 / batch
 
-    rows = torch.cat([fake, real], dim=1)
-    layer_inputs = [rows] if critic.embed is None else [rows, critic.embed(rows)]
-    pre_activation = first(layer_inputs[-1])
-    interpolates = torch.lerp(pre_activation[:, :batch], pre_activation[:, batch:], mix)
-    pre_activation = torch.cat([pre_activation, interpolates], dim=1)
-    activation_slopes = []
-    for layer in others:
-        activation_slopes.append(critic.slopes(pre_activation))
-        activation = pre_activation * activation_slopes[-1]
-        layer_inputs.append(activation[:, ordinary])
-        pre_activation = layer(activation)
-    values = pre_activation.squeeze(-1)
-    difference = values[:, :batch].mean(1) - values[:, batch : 2 * batch].mean(1)
-
-    # Backwards in one sweep: the error of the two groups, and the sensitivity of the interpolates' values.
-    error = values.new_full((values.shape[0], 2 * batch, 1), 1 / batch)
-    error[:, batch:] = -1 / batch
-    sensitivity = values.new_ones(values.shape[0], batch, 1)
-    errors, sensitivities = [error], [sensitivity]
-    for layer, slope in zip(reversed(others), reversed(activation_slopes), strict=True):
-        propagated = layer.backward(torch.cat([error, sensitivity], dim=1)) * slope
-        error, sensitivity = propagated[:, ordinary], propagated[:, interpolated]
-        errors.append(error)
-        sensitivities.append(sensitivity)
-    gradient = first.backward(sensitivity)
-    if critic.embed is not None:
-        errors.append(first.backward(error))
-        sensitivities.append(gradient)
-        gradient = critic.embed.backward(gradient)
-    penalised = gradient.view(*gradient.shape[:2], critic.frames if by_frame else 1, -1)
-    norm = (penalised.square().sum(-1, keepdim=True) + NORM_EPSILON).sqrt()
-    penalty = (norm - 1).square().mean(dim=(1, 2, 3))
-
-    # Forwards again: the penalty's gradient with respect to each sensitivity.
-    share = 2 / (norm.shape[1] * norm.shape[2]) * lambda_gp.view(-1, 1, 1, 1)
-    adjoint = (penalised * ((norm - 1) / norm * share)).flatten(2)
-    layers = [*critic.layers] if critic.embed is None else [critic.embed, *critic.layers]
-    slopes_after = [1.0] * (len(layers) - 1 - len(others)) + [slope[:, interpolated] for slope in activation_slopes]
-    for position, layer in enumerate(layers):
-        error, sensitivity = errors[-1 - position], sensitivities[-1 - position]
-        layer.set_gradient(torch.cat([layer_inputs[position], adjoint], dim=1), torch.cat([error, sensitivity], dim=1))
-        if layer.bias is not None:
-            layer.bias.grad = error.sum(1, keepdim=True)
-        if position < len(layers) - 1:
-            adjoint = layer.product(adjoint) * slopes_after[position]
+    sweeps = Sweeps(critic, optimizer, past, future, penalised=True)
+    outputs = sweeps.first_outputs(shown[0])
+    for iteration, mix in enumerate(mixes.unsqueeze(3).unbind(2)):
+        interpolates = torch.lerp(outputs[:, :batch], outputs[:, batch:], mix)
+        values, inputs, slopes = critic.above(torch.cat([outputs, interpolates], dim=1))
+        difference = values[:, :batch].mean(1) - values[:, batch : 2 * batch].mean(1)
+        errors = critic.errors_above(value_errors, slopes)
+        penalty, adjoint = sweeps.penalise(errors[0][:, interpolated], lambda_gp, by_frame)
+        # Forwards again: the penalty's gradient with respect to each sensitivity takes the interpolates' place.
+        inputs[0][:, interpolated] = adjoint * slopes[0][:, interpolated]
+        for layer, (below, rows), slope in zip(critic.layers[1:-1], pairwise(inputs), slopes[1:], strict=True):
+            rows[:, interpolated] = layer.product(below[:, interpolated]) * slope[:, interpolated]
+        if iteration + 1 < iterations:
+            outputs = sweeps.first_outputs(shown[iteration + 1], sweeps.updated(inputs, errors))
+        else:
+            sweeps.update(inputs, errors)
     return difference, penalty
+
+
+@torch.no_grad()
+def values_and_gradients(critic: Critic, motion: Tensor) -> tuple[Tensor, Tensor]:
+    """Critic values ``(S, N)`` and the gradient of each with respect to its own motion, ``(S, N, in)``."""
+    first = critic.layers[0](motion if critic.embed is None else critic.embed(motion))
+    values, _, slopes = critic.above(first)
+    error = values.new_ones(*values.shape, 1)
+    gradient = critic.layers[0].backward(critic.errors_above(error, slopes)[0])
+    return values, gradient if critic.embed is None else critic.embed.backward(gradient)

@@ -179,7 +179,8 @@ def test_a_stop_file_ends_trainings_with_a_checkpoint_to_go_on_from(
         told: list[EpochReport] = []
         train_job(replace(job, stop_file=str(tmp_path / job.key)), motion, told.append)  # A folder is there: stop.
         assert told == []
-        assert [path.name.split("-")[1] for path in (tmp_path / job.key / "checkpoints").iterdir()] == [f"{last:06d}"]
+        checkpoints = (tmp_path / job.key / "checkpoints").iterdir()
+        assert max(path.name.split("-")[1] for path in checkpoints) == f"{last:06d}"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,206 @@
+"""A batch's way through a critic and back, and Adam's updates, with the first layer in blocks of frames.
+
+The first layer holds most of a critic's weights, more than a core's cache, and a batch is small: loading the weights
+takes about as long as using them. So a sweep does all that can be done with a block before it loads the next. Two
+sweeps make an iteration: one back for the gradient penalty; one for the gradient, Adam's update and the next product.
+
+Generated and real windows share their past, which takes one row where their futures take two.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from hpgan_core.adam import Adam, Part
+from hpgan_core.models import Critic, FramewiseLinear
+
+# On a CPU, for its cache; a GPU takes the past and the future whole, for fewer launches.
+FRAMES_PER_BLOCK = 10
+NORM_EPSILON = 1e-12
+
+
+class Block:
+    """Some frames of a batch, and the first layer's weights there.
+
+    Args:
+        weight: ``(S, n, H)``, a row for each number that the first layer takes from these frames.
+        part: the same for the optimizer.
+        embed: the critic's linear map of each frame, if any.
+        poses: ``(S, N, frames D)``.
+        interpolates: for how many of them there will be gradients.
+
+    Attributes:
+        windows: N.
+        poses: the windows' poses, then the gradients with respect to interpolates, ``(S, N + interpolates, frames D)``.
+        rows: the same as the first layer takes them, ``(S, N + interpolates, n)``.
+    """
+
+    def __init__(
+        self, weight: Tensor, part: Part, embed: FramewiseLinear | None, poses: Tensor, interpolates: int
+    ) -> None:
+        self.weight, self.part, self.embed = weight, part, embed
+        self.windows = poses.shape[1]
+        self.poses = torch.cat([poses, poses.new_empty(len(poses), interpolates, poses.shape[2])], dim=1)
+        self.rows = self.poses if embed is None else poses.new_empty(*self.poses.shape[:2], weight.shape[1])
+
+    def add_product(self, outputs: Tensor) -> None:
+        """Add to the first layer's outputs what it makes of the windows, ``(S, N, H)``."""
+        self._add_product(outputs, slice(None, self.windows))
+
+    def find_gradient(self, sensitivity: Tensor) -> Tensor:
+        """Gradients with respect to interpolates, ``(S, B, frames D)``, from those with respect to first outputs."""
+        gradient = self.poses[:, self.windows :]
+        if self.embed is None:
+            torch.bmm(sensitivity, self.weight.transpose(1, 2), out=gradient)
+        else:
+            gradient.copy_(self.embed.backward(sensitivity @ self.weight.transpose(1, 2)))
+        return gradient
+
+    def add_adjoint(self, adjoint: Tensor) -> None:
+        """Add what the first layer makes of those gradients, ``(S, B, H)``."""
+        self._add_product(adjoint, slice(self.windows, None))
+
+    def embed_gradient(self, errors: Tensor) -> Tensor:
+        """These frames' share of the gradient of ``embed``, from errors of first outputs, ``(S, N + ..., H)``."""
+        assert self.embed is not None
+        return self.embed.gradient(self.poses, errors @ self.weight.transpose(1, 2))
+
+    def _add_product(self, total: Tensor, kept: slice) -> None:
+        if self.embed is not None:
+            self.rows[:, kept] = self.embed.product(self.poses[:, kept])
+        total.baddbmm_(self.rows[:, kept], self.weight)
+
+
+class Sweeps:
+    """A batch on its way through a critic that learns from it.
+
+    Rows come in the order generated windows, real ones, interpolates of the two, ``B`` each.
+
+    Args:
+        critic: is updated.
+        optimizer: the critic's.
+        past: ``(S, B, T_past, D)``.
+        future: recorded, ``(S, B, T, D)``.
+        penalised: whether there are interpolates.
+    """
+
+    def __init__(self, critic: Critic, optimizer: Adam, past: Tensor, future: Tensor, penalised: bool) -> None:
+        self.critic, self.optimizer = critic, optimizer
+        self.members, self.batch, past_frames, self.pose_size = past.shape
+        self._length = FRAMES_PER_BLOCK if past.device.type == "cpu" else critic.frames
+        interpolates = self.batch if penalised else 0
+        self._blocks = [
+            *self._cut(past, 0, interpolates),
+            *self._cut(torch.cat([future, future], dim=1), past_frames, interpolates),
+        ]
+        above = critic.layers[1:]
+        self._above = [optimizer.part([f"layers.{number}.weight"]) for number, _ in enumerate(above, start=1)]
+        self._biases = optimizer.part([name for name, _ in critic.named_parameters() if name.endswith("bias")])
+        weights = [block.weight for block in self._blocks] + [layer.weight for layer in above]
+        self._gradient = past.new_empty(max(weight.numel() for weight in weights))
+
+    def _cut(self, poses: Tensor, first_frame: int, interpolates: int) -> Iterator[Block]:
+        layer = self.critic.layers[0]
+        width = layer.weight.shape[1] // self.critic.frames
+        for frames in torch.split(poses, self._length, dim=2):
+            rows = slice(first_frame * width, (first_frame + frames.shape[2]) * width)
+            part = self.optimizer.part(["layers.0.weight"], rows)
+            yield Block(layer.weight.detach()[:, rows], part, self.critic.embed, frames.flatten(2), interpolates)
+            first_frame += frames.shape[2]
+
+    def first_outputs(self, generated: Tensor, blocks: Iterable[Block] | None = None) -> Tensor:
+        """What the first layer makes of generated and real windows, ``(S, 2 B, H)``.
+
+        Args:
+            generated: futures, ``(S, B, T, D)``.
+            blocks: where they are still being ``updated``.
+        """
+        bias = self.critic.layers[0].bias
+        assert bias is not None
+        outputs = bias.detach().repeat(1, self.batch, 1)
+        futures = iter(torch.split(generated, self._length, dim=2))
+        for block in self._blocks if blocks is None else blocks:
+            if block.windows > self.batch:
+                block.poses[:, : self.batch] = next(futures).flatten(2)
+                if outputs.shape[1] == self.batch:  # the past is over, and windows part
+                    outputs = outputs.repeat(1, 2, 1)
+            block.add_product(outputs)
+        return outputs
+
+    def penalise(self, sensitivity: Tensor, lambda_gp: Tensor, by_frame: bool) -> tuple[Tensor, Tensor]:
+        """The gradient penalty, one sweep.
+
+        Args:
+            sensitivity: gradients of the interpolates' values with respect to first outputs, ``(S, B, H)``. They are
+                scaled in place to give, by ``updated``, the penalty's share of the first layer's gradient.
+            lambda_gp: ``(S,)``.
+            by_frame: penalise the norm of each frame's gradient instead of the whole window's.
+
+        Returns:
+            The unweighted penalty, ``(S,)``, and the weighted one's gradient with respect to ``sensitivity``.
+        """
+        share = 2 / self.batch / (self.critic.frames if by_frame else 1) * lambda_gp.view(-1, 1, 1, 1)
+        adjoint, squared_norms = torch.zeros_like(sensitivity), []
+        # The other way round: the cache still holds what the sweep before came to last.
+        for block in reversed(self._blocks):
+            gradient = block.find_gradient(sensitivity)
+            frames = gradient.view(*gradient.shape[:2], -1, self.pose_size)
+            squared_norms.append((frames * frames).sum(-1, keepdim=True))
+            if by_frame:
+                frames.mul_(_pull(_norm(squared_norms[-1])) * share)
+            block.add_adjoint(adjoint)
+        norms = torch.cat(squared_norms, dim=2)
+        if by_frame:
+            norm = _norm(norms)
+        else:
+            norm = _norm(norms.sum(2, keepdim=True))
+            scale = (_pull(norm) * share).squeeze(3)
+            sensitivity.mul_(scale)
+            adjoint.mul_(scale)
+        return (norm - 1).square().mean((1, 2, 3)), adjoint
+
+    def update(self, inputs: Sequence[Tensor], errors: Sequence[Tensor]) -> None:
+        """Update the critic; arguments as of ``updated``."""
+        deque(self.updated(inputs, errors), maxlen=0)
+
+    def updated(self, inputs: Sequence[Tensor], errors: Sequence[Tensor]) -> Iterator[Block]:
+        """Update the critic: all but the first layer at once, then each block of that when it is asked for.
+
+        Args:
+            inputs: of each layer but the first, ``(S, N, in)``.
+            errors: of each layer's outputs, ``(S, N, out)``.
+        """
+        self.optimizer.begin()
+        for part, rows, error in zip(self._above, inputs, errors[1:], strict=True):
+            self._update(part, rows, error)
+        self.optimizer.update(self._biases, [error[:, : 2 * self.batch].sum(1, keepdim=True) for error in errors])
+        generated, real, interpolates = errors[0].tensor_split((self.batch, 2 * self.batch), dim=1)
+        common = torch.cat([generated + real, interpolates], dim=1)
+        block_errors = [common if block.windows == self.batch else errors[0] for block in self._blocks]
+        if self.critic.embed is not None:
+            shares = [block.embed_gradient(error) for block, error in zip(self._blocks, block_errors, strict=True)]
+            self.optimizer.update(self.optimizer.part(["embed.weight"]), [torch.stack(shares).sum(0)])
+        return map(self._updated, self._blocks, block_errors)
+
+    def _updated(self, block: Block, errors: Tensor) -> Block:
+        self._update(block.part, block.rows, errors)
+        return block
+
+    def _update(self, part: Part, rows: Tensor, errors: Tensor) -> None:
+        """All gradients take turns in one buffer, which stays in the cache."""
+        shape = (self.members, rows.shape[2], errors.shape[2])
+        gradient = self._gradient[: math.prod(shape)].view(shape)
+        torch.bmm(rows.transpose(1, 2), errors, out=gradient)
+        self.optimizer.update(part, [gradient])
+
+
+def _norm(squared: Tensor) -> Tensor:
+    return (squared + NORM_EPSILON).sqrt()
+
+
+def _pull(norm: Tensor) -> Tensor:
+    """The gradient of ``(norm - 1)^2 / 2``, as a multiple of the vector of that norm."""
+    return (norm - 1) / norm
