@@ -291,7 +291,11 @@ def test_a_full_disk_ends_a_study_that_goes_on_once_there_is_space(
     assert run.returncode == 0, (run.stdout, run.stderr)
     check_ledgers(study, elsewhere)
 
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    # What is left of Ray may hold a file open for some seconds.
+    deadline = time.monotonic() + 60
+    while subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], capture_output=True, check=False).returncode:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
     assert json.loads(run_study(folder, "status", "small", "--json").stdout)["state"] == "finished"
     assert run_study(folder, "compare", "small").returncode == 0
     run = run_study(folder, "resume", "small", "--add-trials", "1")
