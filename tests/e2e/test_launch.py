@@ -245,7 +245,7 @@ def test_a_finished_study_is_replayed_with_other_workers_and_pruners(launched: A
     states = [outcome["state"] for key, outcome in outcomes(launched.study).items() if "confirm" not in key]
     assert alone["states"] == {state: states.count(state) for state in set(states)}
     assert together["makespan_s"] < alone["makespan_s"]
-    unpruned = run_study(launched.folder, *asked, "--set", "search.pruner.name=none")
+    unpruned = run_study(launched.folder, *asked, "--set", "search.pruner={name: none}")
     assert json.loads(unpruned.stdout)["forecasts"][0]["states"] == {"complete": 9}
     assert sorted(launched.study.rglob("*")) == before
     nobody = run_study(launched.folder, "plan", "small.yaml", "--simulate", "nobody")
