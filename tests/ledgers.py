@@ -33,7 +33,13 @@ def check_ledgers(study: Path, tracking_uri: str, optuna_url: str | None = None)
         assert trial["outcome"] is not None, f"{key} has no outcome"
         epochs = [epoch["epoch"] for epoch in trial["epochs"]]
         assert epochs == list(range(1, trial["outcome"]["epochs"] + 1)), f"{key} has the epochs {epochs}"
-    _check_optuna(study, record, optuna_url or f"sqlite:///{study / 'optuna.db'}")
+    storage = optuna.storages.RDBStorage(optuna_url or f"sqlite:///{study / 'optuna.db'}")
+    try:
+        _check_optuna(study, record, storage)
+    finally:
+        # An open file would keep its disk busy.
+        storage.remove_session()
+        storage.engine.dispose()
     _check_mlflow(study, record, MlflowClient(tracking_uri))
 
 
@@ -50,10 +56,9 @@ def _recorded(study: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _check_optuna(study: Path, record: dict[str, dict[str, Any]], url: str) -> None:
+def _check_optuna(study: Path, record: dict[str, dict[str, Any]], storage: optuna.storages.RDBStorage) -> None:
     plan = json.loads((study / "plan.json").read_text())
     metric, multiple = plan["file"]["objective"]["metric"], bool(plan["file"].get("objectives"))
-    storage = optuna.storages.RDBStorage(url)
     numbers = {arm: list[int]() for arm in plan["file"]["arms"]}
     for trial in record.values():
         if trial["request"]["phase"] == "search":

@@ -291,7 +291,7 @@ def test_a_full_disk_ends_a_study_that_goes_on_once_there_is_space(
     assert run.returncode == 0, (run.stdout, run.stderr)
     check_ledgers(study, elsewhere)
 
-    # What is left of Ray may hold a file open for some seconds.
+    # What is left of Ray may hold a file open for some seconds more.
     deadline = time.monotonic() + 60
     while subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], capture_output=True, check=False).returncode:
         assert time.monotonic() < deadline
