@@ -174,6 +174,30 @@ def status(
     _run(debug, lambda: verb.run(name, studies=studies, as_json=as_json, watch=watch, console=_console(as_json)))
 
 
+@app.command("ls")
+def list_studies(studies: Studies = STUDIES, as_json: Json = False, debug: Debug = False) -> None:
+    """List all studies: state, trials, size, question."""
+    from study.commands import ls as verb
+
+    _run(debug, lambda: verb.run(studies=studies, as_json=as_json, console=_console(as_json)))
+
+
+@app.command()
+def show(
+    name: Name,
+    trial: Annotated[
+        str | None, typer.Argument(help="ARM/TRIAL, e.g. gt/t03. Default: the plan.", metavar="[TRIAL]")
+    ] = None,
+    studies: Studies = STUDIES,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show the locked plan of a study with its amendments, or all that is recorded of one trial."""
+    from study.commands import show as verb
+
+    _run(debug, lambda: verb.run(name, trial, studies=studies, as_json=as_json, console=_console(as_json)))
+
+
 @app.command()
 def logs(
     name: Name,
@@ -305,6 +329,95 @@ def validate(
     from study.commands import validate as verb
 
     _run(debug, lambda: verb.run(file, overrides or (), data, as_json, studies))
+
+
+@app.command()
+def doctor(
+    file: Annotated[
+        Path | None, typer.Argument(help="Study file that is to be launched: its data and its disk.", metavar="[FILE]")
+    ] = None,
+    data: Data = None,
+    overrides: Set = None,
+    studies: Studies = STUDIES,
+    address: Address = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Find out whether a launch would work here, and what to do where it would not."""
+    from study.commands import doctor as verb
+
+    _run(
+        debug,
+        lambda: verb.run(
+            file,
+            overrides=overrides or (),
+            data_root=data,
+            studies=studies,
+            address=address,
+            as_json=as_json,
+            console=_console(as_json),
+        ),
+    )
+
+
+@app.command()
+def export(
+    name: Name,
+    target: Annotated[
+        Path | None, typer.Argument(help="File to write. Default: NAME.study.tar.gz.", metavar="[OUT]")
+    ] = None,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="With the weights of trained models.")] = False,
+    studies: Studies = STUDIES,
+    debug: Debug = False,
+) -> None:
+    """Write a whole study into one file that another machine can compare, reproduce and go on with."""
+    from study.commands import export as verb
+
+    _run(
+        debug,
+        lambda: verb.run_export(name, target, checkpoints=checkpoints, studies=studies, console=_console()),
+    )
+
+
+@app.command("import")
+def import_file(
+    source: Annotated[Path, typer.Argument(help="What `study export` has written.", metavar="FILE")],
+    name: Annotated[str | None, typer.Option(help="Another name for it here.", metavar="NAME")] = None,
+    studies: Studies = STUDIES,
+    debug: Debug = False,
+) -> None:
+    """Make a study of an exported file."""
+    from study.commands import export as verb
+
+    _run(debug, lambda: verb.run_import(source, name=name, studies=studies, console=_console()))
+
+
+@app.command()
+def rm(
+    names: Annotated[list[str], typer.Argument(help="Name of a study, or of several.", metavar="NAME...")],
+    sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    studies: Studies = STUDIES,
+    debug: Debug = False,
+) -> None:
+    """Remove studies. What MLflow or PostgreSQL hold of them stays there."""
+    from study.commands import rm as verb
+
+    _run(debug, lambda: verb.run(names, sure=sure, studies=studies, console=_console()))
+
+
+@app.command()
+def gc(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Name of a study, or of several. Default: all.", metavar="[NAME...]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")] = False,
+    studies: Studies = STUDIES,
+    debug: Debug = False,
+) -> None:
+    """Free the disk of checkpoints that no winner and no interrupted trial needs."""
+    from study.commands import gc as verb
+
+    _run(debug, lambda: verb.run(names or [], dry_run=dry_run, studies=studies, console=_console()))
 
 
 @data_app.command("prepare")

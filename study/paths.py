@@ -1,5 +1,6 @@
 """Every file name of a study folder, in one place."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,3 +139,12 @@ class StudyPaths:
 
     def trial(self, arm: str, trial: str) -> TrialPaths:
         return TrialPaths(self.trials / arm / trial)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Of all files below a folder; what vanishes meanwhile counts nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += 0 if path.is_dir() else path.lstat().st_size
+    return total

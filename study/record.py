@@ -69,14 +69,19 @@ class Record:
         """
         record = cls(StudyPaths(studies, name))
         if not record.exists:
-            known = sorted(path.parent.name for path in studies.glob("*/plan.json"))
+            known = cls.all(studies)
             there = (
-                f"there are: {', '.join(known)}"
+                f"there are: {', '.join(one.paths.name for one in known)}"
                 if known
                 else "it holds no study yet; start one with `study launch FILE`"
             )
             raise BadStudyInput(f"no study {name!r} in {studies}; {there}")
         return record
+
+    @classmethod
+    def all(cls, studies: Path) -> list["Record"]:
+        """Every study of a folder, by name."""
+        return [cls(StudyPaths(studies, plan.parent.name)) for plan in sorted(studies.glob("*/plan.json"))]
 
     @property
     def exists(self) -> bool:

@@ -1,27 +1,22 @@
-"""``study status``: how far a study is, or all of them."""
+"""``study status``: how far a study is."""
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from study.budget import Pace
-from study.errors import StudyError
+from study.commands import ls
 from study.record import Record
-from study.standing import Standing
 
 REFRESH_S = 2.0
 
 
 def run(name: str | None, *, studies: Path, as_json: bool, watch: bool, console: Console) -> None:
-    """Print how far a study is; without a name, a line for each.
+    """Print how far a study is; without a name, ``study ls``.
 
     Args:
         name: of the study.
@@ -33,13 +28,13 @@ def run(name: str | None, *, studies: Path, as_json: bool, watch: bool, console:
     Raises:
         BadStudyInput: no such study.
     """
-    if as_json:
-        print(json.dumps(_look(Record.open(studies, name))[0] if name else list(_each(studies)), indent=2))
-        return
     if name is None:
-        console.print(_table(list(_each(studies)), studies))
+        ls.run(studies=studies, as_json=as_json, console=console)
         return
     plain, view = _look(Record.open(studies, name))
+    if as_json:
+        print(json.dumps(plain, indent=2))
+        return
     if not watch:
         console.print(view)
         return
@@ -53,41 +48,11 @@ def run(name: str | None, *, studies: Path, as_json: bool, watch: bool, console:
 
 def _look(record: Record) -> tuple[dict[str, Any], RenderableType]:
     """A study as JSON and as it is shown."""
-    holder, conclusion = record.holder(), record.conclusion()
-    state = "running" if holder else conclusion.state if conclusion else "interrupted"
-    standing = Standing(record, Pace(record.driven_s, slots=1))
-    reason = conclusion.reason if conclusion and not holder else None
-    plain = {"study": record.paths.name, "state": state, "reason": reason, "holder": str(holder) if holder else None}
-    plain |= standing.to_json(driven=holder is not None)
+    plain, standing = ls.look(record)
+    state, holder, reason = plain["state"], plain["holder"], plain["reason"]
     heading = f"{record.paths.name}: {state.replace('_', ' ')}" + (f", driven by {holder}" if holder else "")
     metric = record.study_file.objective
     lines = [f"best     {metric.metric}, {metric.goal}"] + ([f"reason   {reason}"] if reason else [])
     if state == "interrupted":
         lines.append(f"go on    {record.command('resume')}")
-    return plain, Group(Text(heading), standing.view(holder is not None), *map(Text, lines))
-
-
-def _each(studies: Path) -> Iterator[dict[str, Any]]:
-    """Every study of a folder in short; one whose record cannot be read says so."""
-    for plan in sorted(studies.glob("*/plan.json")):
-        record = Record.open(studies, plan.parent.name)
-        try:
-            yield _look(record)[0]
-        except StudyError as error:
-            yield {"study": record.paths.name, "state": "damaged", "reason": str(error), "holder": None, "arms": {}}
-
-
-def _table(rows: list[dict[str, Any]], studies: Path) -> RenderableType:
-    if not rows:
-        return Text(f"{studies} holds no study yet; start one with `study launch FILE`")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    for heading in ("study", "state", "trials", "confirmed"):
-        table.add_column(heading, justify="left" if heading in ("study", "state") else "right")
-    for row in rows:
-        arms = row["arms"].values()
-        ended = sum(arm["complete"] + arm["pruned"] + arm["failed"] for arm in arms)
-        confirmed = sum(arm["confirm"] == "complete" for arm in arms)
-        planned = sum(arm["planned"] for arm in arms)
-        state = row["state"].replace("_", " ")
-        table.add_row(row["study"], state, f"{ended}/{planned}", f"{confirmed}/{len(arms)}")
-    return table
+    return plain, Group(Text(heading), standing.view(driven=holder is not None), *map(Text, lines))

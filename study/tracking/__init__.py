@@ -17,6 +17,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 from study.tracking.fetch import fetch_trial
 from study.tracking.publisher import Publisher
+from study.tracking.reach import reach
 from study.tracking.tracker import Published, Tracker, Unreachable
 
-__all__ = ["Published", "Publisher", "Tracker", "Unreachable", "fetch_trial"]
+__all__ = ["Published", "Publisher", "Tracker", "Unreachable", "fetch_trial", "reach"]

@@ -1,0 +1,108 @@
+"""What `study ls`, `show`, `rm` and `gc` do to a folder of studies."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from study.cli import app
+from study.record import Record, Trial
+
+AddTrial = Callable[..., Trial]
+NewRecord = Callable[..., Record]
+
+
+def study(folder: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--studies", str(folder)])
+
+
+@pytest.fixture
+def record(new_record: NewRecord, add_trial: AddTrial) -> Record:
+    """A study with a beaten trial, a confirmed winner and an interrupted one, all with checkpoints."""
+    record = new_record(question="Can gt replace both?")
+    add_trial(record, "gt", "t00", [0.5])
+    add_trial(record, "gt", "t01", [0.9])
+    add_trial(record, "gt", "confirm", [0.5])
+    add_trial(record, "paper", "t00", [0.3], state=None)
+    for trial in record.trials():
+        trial.paths.checkpoints.mkdir()
+        (trial.paths.checkpoints / "000001.pt").write_bytes(b"x" * 1000)
+    return record
+
+
+def test_ls_lists_every_study_with_its_question(record: Record, tmp_path: Path) -> None:
+    shutil.copytree(record.paths.folder, tmp_path / "copy")
+    (tmp_path / "copy" / "plan.json").write_text("{")
+    lines = study(tmp_path, "ls").stdout.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["copy", "small"]
+    assert "damaged" in lines[2]
+    assert "Can gt replace both?" in lines[3]
+    rows = json.loads(study(tmp_path, "ls", "--json").stdout)
+    assert [row["study"] for row in rows] == ["copy", "small"]
+    assert rows[1]["bytes"] > 4000
+    assert rows[1].keys() >= rows[0].keys()
+
+
+def test_ls_of_an_empty_folder_says_how_to_begin(tmp_path: Path) -> None:
+    assert "study launch FILE" in study(tmp_path, "ls").stdout
+    assert json.loads(study(tmp_path, "ls", "--json").stdout) == []
+
+
+def test_status_without_a_name_lists_all(record: Record, tmp_path: Path) -> None:
+    assert study(tmp_path, "status").stdout == study(tmp_path, "ls").stdout
+
+
+def test_show_prints_the_locked_plan(record: Record, tmp_path: Path) -> None:
+    record.amend("add_trials", trials=2)
+    shown = json.loads(study(tmp_path, "show", "small", "--json").stdout)
+    assert shown["file"] == record.plan["file"]
+    assert shown["amendments"]["trials"] == 2
+    assert shown["data_digest"] == record.plan["data_digest"]
+    assert "data_digest: 0000" in study(tmp_path, "show", "small").stdout.replace("'", "")
+
+
+def test_show_prints_one_trial(record: Record, tmp_path: Path) -> None:
+    shown = json.loads(study(tmp_path, "show", "small", "gt/t01", "--json").stdout)
+    assert shown["state"] == "complete"
+    assert shown["outcome"]["objective"] == 0.9
+    assert shown["request"]["seeds"] == [0, 1]
+    missing = study(tmp_path, "show", "small", "gt/t09")
+    assert missing.exit_code == 2
+    assert "gt/t01" in missing.stderr
+
+
+def test_gc_frees_what_no_winner_and_no_open_trial_needs(record: Record, tmp_path: Path) -> None:
+    kept = {"gt/confirm", "paper/t00"}
+    before = {trial.key for trial in record.trials() if trial.paths.checkpoints.exists()}
+    assert "2.0 kB could be freed" in study(tmp_path, "gc", "--dry-run").stdout
+    assert {trial.key for trial in record.trials() if trial.paths.checkpoints.exists()} == before
+    assert "2.0 kB have been freed" in study(tmp_path, "gc", "small").stdout
+    assert {trial.key for trial in record.trials() if trial.paths.checkpoints.exists()} == kept
+    assert "0 bytes have been freed" in study(tmp_path, "gc").stdout
+
+
+def test_gc_leaves_a_running_study_alone(record: Record, tmp_path: Path) -> None:
+    with record.driving():
+        assert "left alone" in study(tmp_path, "gc").stdout
+    assert all(trial.paths.checkpoints.exists() for trial in record.trials())
+
+
+def test_rm_asks_before_it_removes(record: Record, tmp_path: Path) -> None:
+    refused = study(tmp_path, "rm", "small")
+    assert refused.exit_code == 2
+    assert "--yes" in refused.stderr
+    assert record.exists
+    assert study(tmp_path, "rm", "small", "--yes").exit_code == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rm_removes_all_or_none(record: Record, tmp_path: Path) -> None:
+    assert study(tmp_path, "rm", "small", "other", "--yes").exit_code == 2
+    with record.driving():
+        running = study(tmp_path, "rm", "small", "--yes")
+    assert running.exit_code == 1
+    assert "stop it first" in running.stderr
+    assert record.exists
