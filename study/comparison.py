@@ -158,6 +158,9 @@ class Comparison:
         details = [f"- {about_metric(claim, one)}" for claim in self.claims for one in claim.metrics]
         return "\n".join([*sentences, "", *lines, "", *details])
 
+    # What a notebook shows.
+    _repr_markdown_ = markdown
+
     def fronts(self) -> Iterable[str]:
         """One sentence an arm where several objectives count: the trials to choose from."""
         for name, arm in self.arms.items():

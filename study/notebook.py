@@ -1,0 +1,211 @@
+"""A recorded study in Python: its numbers as data frames, its figures as matplotlib's.
+
+``study.load`` makes one. Everything is read from the record each time, so that a study that runs can be looked at.
+"""
+
+import html
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from hpgan_core.config import unknown_name
+from study.comparison import Comparison, compare
+from study.errors import BadStudyInput
+from study.record import Record
+from study.report.figures import build_figures
+from study.report.motions import Motions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WORD_COLOURS = {
+    "superior": "tab:green",
+    "non-inferior": "tab:green",
+    "inconclusive": "tab:grey",
+    "inferior": "tab:red",
+    "gate failed": "tab:orange",
+}
+
+
+class Study:
+    """One study of a folder.
+
+    Args:
+        record: what is known of it.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+
+    @cached_property
+    def name(self) -> str:
+        return self.record.paths.name
+
+    @property
+    def question(self) -> str:
+        return self.record.study_file.question
+
+    @property
+    def state(self) -> str:
+        """``running``, ``interrupted``, ``finished``, ``budget_spent``, ``too_many_failed`` or ``failed``."""
+        return self.record.state()
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial of any phase: how it ended, and one column for each parameter that is searched.
+
+        Columns: ``arm``, ``trial``, ``phase``, ``state``, ``objective`` (of the last epoch; on the validation split),
+        ``epochs``, ``seconds``, ``kind`` and ``cause`` of a failure, then the parameters; NaN where an arm has none.
+        """
+        rows = []
+        for trial in self.record.trials():
+            request, outcome = trial.request, trial.outcome
+            row: dict[str, Any] = {
+                "arm": request.arm,
+                "trial": request.trial,
+                "phase": request.phase,
+                "state": trial.state,
+                "objective": outcome.objective if outcome else None,
+                "epochs": outcome.epochs if outcome else trial.last_epoch(),
+                "seconds": outcome.seconds if outcome else None,
+                "kind": outcome.kind if outcome else None,
+                "cause": outcome.cause if outcome else None,
+            }
+            rows.append(row | request.parameters)
+        return pd.DataFrame(rows)
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        """One row an epoch and member: ``arm``, ``trial``, ``phase``, ``epoch``, ``seed``, then every metric."""
+        rows = [
+            {
+                "arm": trial.request.arm,
+                "trial": trial.request.trial,
+                "phase": trial.request.phase,
+                "epoch": line["epoch"],
+                "seed": seed,
+                **{metric: values[position] for metric, values in line["members"].items()},
+            }
+            for trial in self.record.trials()
+            for line in trial.epochs()
+            for position, seed in enumerate(trial.request.seeds)
+        ]
+        return pd.DataFrame(rows)
+
+    def compare(self) -> Comparison:
+        """Verdicts, arms with intervals, winners and effects, as ``study compare`` prints them."""
+        return compare(self.record)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """What a figure of the report draws, by the name of its CSV: ``forest``, ``arms``, ``learning``, ...
+
+        Raises:
+            BadStudyInput: there is no such figure.
+        """
+        figures = build_figures(self.record, self.compare(), Motions.of(self.record))
+        if name not in figures:
+            raise BadStudyInput(unknown_name("figure", name, figures))
+        return pd.DataFrame(figures[name].rows, columns=list(figures[name].columns))
+
+    def animation(self, clip: int = 1) -> Path:
+        """The file of the first, second, ... clip: truth beside all arms, the same past and the same z.
+
+        Raises:
+            BadStudyInput: none has been drawn.
+        """
+        path = self.record.paths.gif(clip)
+        if not path.exists():
+            there = ", ".join(sorted(one.name for one in path.parent.glob("*.gif"))) or "none yet"
+            raise BadStudyInput(f"study {self.name!r} has no animation {path.name}; there are: {there}")
+        return path
+
+    def plot_verdicts(self, ax: "Axes | None" = None) -> "Axes":
+        """Change of badness of every claim and metric with its interval, its margin (:) and zero (|)."""
+        ax, table = _axes(ax), self.table("forest")
+        ax.axvline(0.0, color="black", linewidth=0.8)
+        for place, row in enumerate(table.itertuples()):
+            colour = WORD_COLOURS[row.word]
+            ax.plot([row.lower, row.upper], [place, place], color=colour)
+            ax.plot(row.difference, place, "o", color=colour)
+            ax.vlines(row.margin, place - 0.3, place + 0.3, linestyles=":", color="black")
+        ax.set_yticks(range(len(table)), [f"{row.claim}\n{row.metric}: {row.word}" for row in table.itertuples()])
+        ax.invert_yaxis()
+        ax.set_xlabel("log ratio of badness, candidate to reference (left is better)")
+        return ax
+
+    def plot_learning(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":
+        """Mean and 95 % interval over members by epoch, one line an arm; by default of the objective.
+
+        Raises:
+            BadStudyInput: the metric was not recorded.
+        """
+        ax, table = _axes(ax), self.table("learning")
+        metric = metric or self.record.study_file.objective.metric
+        if metric not in (known := tuple(dict.fromkeys(table["metric"]))):
+            raise BadStudyInput(unknown_name("metric", metric, known))
+        for arm, rows in table[table["metric"] == metric].groupby("arm", sort=False):
+            (line,) = ax.plot(rows["epoch"], rows["mean"], label=str(arm))
+            ax.fill_between(rows["epoch"], rows["ci_low"], rows["ci_high"], color=line.get_color(), alpha=0.2)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(metric)
+        ax.legend()
+        return ax
+
+    def plot_search(self, parameter: str, ax: "Axes | None" = None) -> "Axes":
+        """The objective of every complete search trial by one parameter, one colour an arm; winners are ringed.
+
+        Raises:
+            BadStudyInput: the study does not search this parameter.
+        """
+        parameters = self.record.study_file.parameters
+        if parameter not in parameters:
+            raise BadStudyInput(unknown_name("parameter", parameter, parameters))
+        ax, table = _axes(ax), self.table("search")
+        for arm, rows in table[table["state"] == "complete"].dropna(subset=[parameter]).groupby("arm", sort=False):
+            points = ax.scatter(rows[parameter], rows["objective"], label=str(arm))
+            won = rows[rows["winner"]]
+            ax.scatter(won[parameter], won["objective"], s=120, facecolors="none", edgecolors=points.get_edgecolor())
+        if getattr(parameters[parameter], "log", False):
+            ax.set_xscale("log")
+        ax.set_xlabel(parameter)
+        ax.set_ylabel(self.record.study_file.objective.metric)
+        ax.legend()
+        return ax
+
+    def plot_pareto(self, ax: "Axes | None" = None) -> "Axes":
+        """Error (ADE, metres) against diversity (APD, metres): members small, means of arms large."""
+        ax, table = _axes(ax), self.table("pareto")
+        for arm, rows in table[table["kind"] != "baseline"].groupby("arm", sort=False):
+            members, mean = rows[rows["kind"] == "member"], rows[rows["kind"] == "mean"]
+            points = ax.scatter(members["apd"], members["ade"], s=12, alpha=0.6)
+            ax.scatter(mean["apd"], mean["ade"], s=90, color=points.get_facecolor()[0], alpha=1.0, label=str(arm))
+        for row in table[table["kind"] == "baseline"].itertuples():
+            ax.axhline(row.ade, linestyle=":", linewidth=0.8, color="black")
+            name, right_edge = row.arm.replace("_", " "), ax.get_yaxis_transform()
+            ax.text(0.99, row.ade, name, transform=right_edge, ha="right", va="bottom", fontsize=8)
+        ax.set_xlabel("diversity: APD, m")
+        ax.set_ylabel("error: ADE, m")
+        ax.legend()
+        return ax
+
+    def __repr__(self) -> str:
+        return f"<Study {self.name}: {self.state.replace('_', ' ')}, {len(self.record.trials())} trials>"
+
+    def _repr_html_(self) -> str:
+        """Question, verdicts and the table of arms, as a notebook shows them."""
+        comparison = self.compare()
+        rows = pd.DataFrame(list(comparison.rows()), columns=comparison.headings())
+        sentences = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in comparison.verdicts())
+        head = f"<b>{html.escape(self.name)}</b> ({html.escape(self.state.replace('_', ' '))})"
+        return f"<p>{head} {html.escape(self.question)}</p><ul>{sentences}</ul>{rows.to_html(index=False)}"
+
+
+def _axes(ax: "Axes | None") -> "Axes":
+    if ax is not None:
+        return ax
+    # Imported here: who plots nothing need not wait for it.
+    from matplotlib import pyplot as plt
+
+    return plt.subplots(layout="constrained")[1]
