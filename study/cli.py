@@ -84,6 +84,25 @@ def launch(
 
 
 @app.command()
+def new(
+    file: Annotated[Path, typer.Argument(help="Study file to write, e.g. my-study.yaml.", metavar="FILE")],
+    replace: Annotated[
+        list[str] | None, typer.Option(help="A loss that is to be replaced. Repeatable.", metavar="LOSS")
+    ] = None,
+    by: Annotated[list[str] | None, typer.Option(help="A loss in its place. Repeatable.", metavar="LOSS")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Folder of recordings, motion archive, or `synthetic`.", metavar="PATH")
+    ] = None,
+    size: Annotated[Literal["quick", "laptop", "gpu"] | None, typer.Option(help="How much to train.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Ask a few questions and write a study file."""
+    from study.commands import new as verb
+
+    _run(debug, lambda: verb.run(file, replace=replace, by=by, data=data, size=size, console=_console()))
+
+
+@app.command()
 def plan(
     file: File,
     data: Data = None,

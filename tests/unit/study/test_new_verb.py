@@ -1,0 +1,97 @@
+"""The study files that `study new` writes."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from hpgan_core.metrics import METRICS
+from study.cli import app
+from study.study_file import read_study_file
+from tests.processes import STUDY, environment
+
+
+def new(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["new", *arguments])
+
+
+def test_with_no_answers_it_asks_the_project_s_question(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    result = new(str(file))
+    assert result.exit_code == 0, result.output
+    study_file = read_study_file(file, metrics=METRICS)
+    assert study_file.name == "mine"
+    assert {arm: set(losses) for arm, losses in study_file.arms.items()} == {
+        "none": set(),
+        "gt": {"gt"},
+        "consistency+bone": {"consistency", "bone"},
+    }
+    assert study_file.claims[0].metrics == ("ade", "jerk_ratio", "bone_error")
+
+
+@pytest.mark.parametrize("size", ["quick", "laptop", "gpu"])
+@pytest.mark.parametrize(("replace", "by"), [("bone", "gt"), ("gt", "consistency"), ("consistency,bone", "gt+bone")])
+def test_every_combination_of_answers_gives_a_valid_file(tmp_path: Path, size: str, replace: str, by: str) -> None:
+    file = tmp_path / "mine.yaml"
+    result = new(str(file), "--replace", replace, "--by", by, "--size", size, "--data", "synthetic")
+    assert result.exit_code == 0, result.output
+    study_file = read_study_file(file, metrics=METRICS)
+    assert len(study_file.arms) == 3
+    assert (study_file.resources.gpus_per_trial > 0) == (size == "gpu")
+
+
+def test_recordings_are_found_by_what_lies_there(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "S001C001P001R001A001.skeleton").write_text("")
+    file = tmp_path / "mine.yaml"
+    assert new(str(file), "--data", str(tmp_path / "clips")).exit_code == 0
+    data = read_study_file(file, metrics=METRICS).data
+    assert (data.dataset, data.options["root"]) == ("ntu_rgbd", str(tmp_path / "clips"))
+
+
+def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("mine")
+    result = new(str(file))
+    assert result.exit_code == 2
+    assert "there already" in result.stderr
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--replace", "bones"), "did you mean 'bone'"),
+        (("--by", "consistency", "--replace", "consistency"), "must differ"),
+        (("--data", "nowhere"), "does not exist"),
+    ],
+)
+def test_an_answer_that_cannot_be_used_leaves_no_file(
+    tmp_path: Path, arguments: tuple[str, ...], complaint: str
+) -> None:
+    result = new(str(tmp_path / "mine.yaml"), *arguments)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_no_study_can_have_leaves_no_file(tmp_path: Path) -> None:
+    result = new(str(tmp_path / "my study.yaml"))
+    assert result.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_asks_on_a_terminal(tmp_path: Path) -> None:
+    import pexpect
+
+    terminal = pexpect.spawn(STUDY, ["new", "mine.yaml"], cwd=tmp_path, env=environment(), encoding="utf-8", timeout=60)
+    for question, answer in (
+        ("replaced", "bone"),
+        ("By which", "gt"),
+        ("Recordings", "synthetic"),
+        ("How much", "quick"),
+    ):
+        terminal.expect(question)
+        terminal.sendline(answer)
+    terminal.expect(pexpect.EOF)
+    assert set(read_study_file(tmp_path / "mine.yaml", metrics=METRICS).arms) == {"none", "gt", "bone"}
