@@ -22,8 +22,8 @@ FILES = sorted(SPACES.glob("*.yaml"))
 SCHEMA = SPACES / "study.schema.json"
 
 
-def test_both_study_files_are_found() -> None:
-    assert {"gt_loss.yaml", "quick.yaml"} <= {path.name for path in FILES}
+def test_all_study_files_are_found() -> None:
+    assert {"gt_loss.yaml", "ntu60.yaml", "quick.yaml"} <= {path.name for path in FILES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
