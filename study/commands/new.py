@@ -10,23 +10,18 @@ import typer
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from rich.console import Console
 
-from hpgan_core.config import LOSS_NAMES, unknown_name
+from hpgan_core.config import LOSS_NAMES, TrainingConfig, unknown_name
 from hpgan_core.data import dataset_at
 from hpgan_core.durable import write_durably
 from hpgan_core.errors import BadInput
+from hpgan_core.losses import LOSSES
 from hpgan_core.metrics import METRICS
 from study.errors import BadStudyInput
 from study.study_file import read_study_file
 
 SYNTHETIC = "{dataset: synthetic, people: 40, clips_per_action: 3}"
-# Ranges reach far above the defaults, which are the paper's and the report's: there the losses are faint.
-WEIGHTS = {
-    "gt": "{type: float, min: 0.1, max: 1000.0, log: true, default: 1.0}",
-    "consistency": "{type: float, min: 1.0e-4, max: 1.0, log: true, default: 0.001}",
-    "bone": "{type: float, min: 1.0e-3, max: 100.0, log: true, default: 0.01}",
-}
-# What shows whether a loss did its work, beside the error that everything is about.
-SHOWN_BY = {"consistency": "jerk_ratio", "bone": "bone_error"}
+# Of a weight: its least and greatest value over the default, which is the paper's or the report's: there losses are faint.
+WEIGHT_RANGE = 0.1, 1000.0
 
 Size = Literal["quick", "laptop", "gpu"]
 
@@ -93,10 +88,9 @@ def run(
         arms=arms,
         reference="+".join(reference),
         candidate="+".join(candidate),
-        losses=[loss for loss in LOSS_NAMES if loss in {*reference, *candidate}],
-        weights=WEIGHTS,
+        weights={loss: _weight(loss) for loss in LOSS_NAMES if loss in {*reference, *candidate}},
         claim=f"{_listed(candidate)} replaces {_listed(reference)}",
-        metrics=["ade", *(SHOWN_BY[loss] for loss in reference if loss in SHOWN_BY)],
+        metrics=list(dict.fromkeys(["ade", *(LOSSES[loss].trains_on[0] for loss in reference)])),
     )
     file.parent.mkdir(parents=True, exist_ok=True)
     write_durably(file, text.encode())
@@ -133,8 +127,13 @@ def _data(place: str) -> str:
 
 
 def _listed(losses: Sequence[str]) -> str:
-    words = {"gt": "the ground-truth loss", "consistency": "the consistency loss", "bone": "the bone loss"}
-    return " and ".join(words[loss] for loss in losses)
+    return " and ".join(f"the {'ground-truth' if loss == 'gt' else loss} loss" for loss in losses)
+
+
+def _weight(loss: str) -> str:
+    default = getattr(TrainingConfig(), f"{loss}_weight")
+    low, high = (default * factor for factor in WEIGHT_RANGE)
+    return f"{{type: float, min: {low:.1e}, max: {high:.1e}, log: true, default: {default}}}"
 
 
 def _template() -> Template:
