@@ -20,7 +20,7 @@ from study.errors import BadStudyInput
 from study.study_file import read_study_file
 
 SYNTHETIC = "{dataset: synthetic, people: 40, clips_per_action: 3}"
-# Of a weight: its least and greatest value over the default, which is the paper's or the report's: there losses are faint.
+# Of a weight: its least and its greatest value over the default, at which losses are faint.
 WEIGHT_RANGE = 0.1, 1000.0
 
 Size = Literal["quick", "laptop", "gpu"]
