@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := $(wildcard study hpgan_core tests benchmarks)
+SOURCES := $(wildcard study hpgan_core tests benchmarks docs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install study test fmt lint types floors bench clean
+.PHONY: help install study test fmt lint types floors docs bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,16 +19,16 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo "$(PYTHON) is missing or older than 3.11; name a newer one: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
 		{ echo "$(PYTHON) cannot make virtual environments; install its venv module (python3-venv)" >&2; exit 1; }
-	$(BIN)/python -m pip install -q -c constraints.txt "$$(grep '^torch==' constraints.txt)" -e '.[dev,postgres]'
+	$(BIN)/python -m pip install -q -c constraints.txt "$$(grep '^torch==' constraints.txt)" -e '.[dev,docs,postgres]'
 	@touch $@
 
 study: install  ## run the main job: a three-arm study in a few minutes
 	$(BIN)/study launch search_spaces/quick.yaml
 
 # Tests of a file share servers and studies, so a file stays on one worker; the long ones (e2e) come first.
-test: install  ## everything CI runs: format, lint, types, floors, tests
+test: install  ## everything CI runs: format, lint, types, floors, documentation, tests
 	$(BIN)/ruff format --check $(SOURCES)
-	$(MAKE) --no-print-directory lint types floors
+	$(MAKE) --no-print-directory lint types floors docs
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 fmt: install  ## format the code and sort its imports
@@ -44,9 +44,12 @@ types: install  ## mypy, strict
 floors: install  ## who may import whom
 	$(BIN)/lint-imports --no-logo
 
+docs: install  ## the documentation site, into build/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 bench: install  ## measure speed on this machine
 	$(BIN)/python -m benchmarks
 
 clean:  ## remove the environment and caches; studies/ stays
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
