@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := $(wildcard study hpgan_core tests benchmarks docs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install study test fmt lint types floors docs bench clean
+.PHONY: help install study test fmt lint types floors docs release-check bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,9 +47,12 @@ floors: install  ## who may import whom
 docs: install  ## the documentation site, into build/site; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
+release-check: install  ## build the wheel, install it alone, and run the packaged quick study with it
+	$(BIN)/python tests/release/check.py
+
 bench: install  ## measure speed on this machine
 	$(BIN)/python -m benchmarks
 
 clean:  ## remove the environment and caches; studies/ stays
-	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -35,7 +35,11 @@ def _table(title: str, section: dict[str, Any]) -> Iterator[str]:
     yield from ("| key | is | default | |", "| --- | --- | --- | --- |")
     required = section.get("required", ())
     for key, value in section["properties"].items():
-        default = "required" if key in required else _code(value["default"]) if "default" in value else ""
+        given = value.get("default")
+        # What a section is by default stands in its own table.
+        default = (
+            "required" if key in required else "" if given in (None, "") or isinstance(given, dict) else _code(given)
+        )
         text = value.get("description", "").replace("\n", " ").replace("|", "\\|")
         yield f"| `{key}` | {_kind(value)} | {default} | {text} |"
 
@@ -62,7 +66,7 @@ BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiv
 
 
 def _code(value: Any) -> str:
-    return f"`{value}`" if value != {} else ""
+    return f"`{value}`"
 
 
 PLACES = {"<!-- commands -->": commands_reference, "<!-- study file -->": study_file_reference}

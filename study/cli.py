@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from study.errors import StudyError
+from study.packaged import study_file_at
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +23,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-File = Annotated[Path, typer.Argument(help="Study file, e.g. search_spaces/quick.yaml.", metavar="FILE")]
+File = Annotated[
+    Path,
+    typer.Argument(
+        help="Study file, or the name of one that comes along: quick, gt_loss, ntu60.",
+        metavar="FILE",
+        callback=study_file_at,
+    ),
+]
 Name = Annotated[str, typer.Argument(help="Name of a study.", metavar="NAME")]
 Studies = Annotated[Path, typer.Option("--studies", help="Folder of all studies.", metavar="DIR")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -353,7 +361,12 @@ def validate(
 @app.command()
 def doctor(
     file: Annotated[
-        Path | None, typer.Argument(help="Study file that is to be launched: its data and its disk.", metavar="[FILE]")
+        Path | None,
+        typer.Argument(
+            help="Study file that is to be launched: its data and its disk.",
+            metavar="[FILE]",
+            callback=lambda path: path and study_file_at(path),
+        ),
     ] = None,
     data: Data = None,
     overrides: Set = None,

@@ -4,19 +4,17 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import resources
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-import study
 from hpgan_core.metrics import METRICS
 from study.errors import StudyError
 from study.health import Finding, examine
+from study.packaged import CONSTRAINTS, packaged
 from study.study_file import read_study_file
 
-CONSTRAINTS = "constraints.txt"
 STYLES = {"good": "green", "warning": "yellow", "bad": "red"}
 
 
@@ -62,10 +60,6 @@ def _line(finding: Finding) -> str:
 
 
 def _tested_versions() -> dict[str, str]:
-    """What ``constraints.txt`` pins, by distribution: part of the package, or beside it in a checkout."""
-    package = resources.files(study)
-    checkout = Path(study.__file__).parents[1] / CONSTRAINTS
-    source = package / CONSTRAINTS if (package / CONSTRAINTS).is_file() else checkout
-    if not source.is_file():
-        return {}
-    return dict(re.findall(r"^([\w.-]+)==(\S+)$", source.read_text(), flags=re.MULTILINE))
+    """What ``constraints.txt`` pins, by distribution."""
+    source = packaged(CONSTRAINTS)
+    return dict(re.findall(r"^([\w.-]+)==(\S+)$", source.read_text(), flags=re.MULTILINE)) if source else {}
