@@ -55,13 +55,14 @@ def _each(studies: Path) -> Iterator[dict[str, Any]]:
 def _table(rows: list[dict[str, Any]], studies: Path) -> RenderableType:
     if not rows:
         return Text(f"{studies} holds no study yet; start one with `study launch FILE`")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False, expand=True)
     for heading in ("study", "state"):
         table.add_column(heading, no_wrap=True)
     for heading in ("trials", "confirmed", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("since", no_wrap=True)
-    table.add_column("question", no_wrap=True, overflow="ellipsis")
+    # What is left of the line.
+    table.add_column("question", no_wrap=True, overflow="ellipsis", ratio=1)
     for row in rows:
         arms = row["arms"].values()
         ended = sum(arm["complete"] + arm["pruned"] + arm["failed"] for arm in arms)
