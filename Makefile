@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := $(wildcard study hpgan_core tests benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help install study test fmt lint types floors bench clean
+.PHONY: help install study test fmt lint types floors secrets bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,15 @@ types: install  ## mypy, strict
 
 floors: install  ## who may import whom
 	$(BIN)/lint-imports --no-logo
+
+# Random, hexadecimal, one a file; those that exist stay. Containers read them as another user: the folder guards them.
+SECRETS := $(addprefix secrets/,postgres_password mlflow_db_password optuna_db_password reader_db_password \
+	mlflow_admin_password mlflow_server_key ray_auth_token)
+secrets: $(SECRETS)  ## make the passwords and tokens of docker-compose.yml
+
+$(SECRETS):
+	@mkdir -p -m 0700 secrets
+	@head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \n' > $@ && chmod 0444 $@
 
 bench: install  ## measure speed on this machine
 	$(BIN)/python -m benchmarks
