@@ -28,7 +28,7 @@ RUN useradd --uid 10001 --no-create-home --home-dir /tmp app \
     && install -d -o app -g app /app/studies /app/mlartifacts /app/cache
 ENV PATH=/opt/venv/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR=/tmp/matplotlib \
     HPGAN_CACHE=/app/cache RAY_USAGE_STATS_ENABLED=0
-USER app
+USER 10001:10001
 WORKDIR /app
 ENTRYPOINT ["with-secrets"]
 CMD ["study", "--help"]
