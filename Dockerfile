@@ -23,8 +23,9 @@ FROM ${PYTHON_IMAGE}
 COPY --from=build /opt/venv /opt/venv
 COPY deploy/bin /usr/local/bin
 COPY search_spaces /app/search_spaces
-# A new volume takes its owner from the folder that it covers.
+# A login shell, which KubeRay starts, has a PATH of its own. A new volume takes its owner from the folder that it covers.
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp app \
+    && ln -s /opt/venv/bin/ray /opt/venv/bin/study /usr/local/bin \
     && install -d -o app -g app /app/studies /app/mlartifacts /app/cache
 ENV PATH=/opt/venv/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR=/tmp/matplotlib \
     HPGAN_CACHE=/app/cache RAY_USAGE_STATS_ENABLED=0

@@ -1,4 +1,4 @@
-"""No version of a library is allowed below the one where a hole in it was closed, and the exact versions keep to that."""
+"""No library may be older than the version that closed a known hole in it, and the exact versions keep to that."""
 
 import tomllib
 from pathlib import Path
