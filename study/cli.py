@@ -55,7 +55,10 @@ ReaderOptions = Annotated[
     typer.Option("--set", help="Option of the reader, e.g. max_action=60. Repeatable.", metavar="NAME=VALUE"),
 ]
 Address = Annotated[
-    str | None, typer.Option(help="Join this Ray cluster instead of starting a local one.", metavar="ADDRESS")
+    str | None,
+    typer.Option(
+        help="Join this Ray cluster instead of starting a local one.", metavar="ADDRESS", envvar="RAY_ADDRESS"
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 data_app = typer.Typer(help="Look at motion data, and make archives of it.", no_args_is_help=True)

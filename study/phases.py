@@ -17,7 +17,7 @@ from study.agenda import confirm_request, is_superseded, planned_trials, waiting
 from study.budget import Pace, Spending
 from study.job import Job
 from study.record import Attempt, Failure, Outcome, Record, Request, State, Trial
-from study.search import ArmSearch, open_storage
+from study.search import ArmSearch, database_url, open_storage
 from study.space import active_parameters, configuration
 from study.warm_start import read_lessons
 
@@ -170,7 +170,8 @@ class SearchPhase(_Phase):
         super().__init__(record, listeners, stopping=stopping)
         self.too_many_failed: str | None = None
         self.budget_spent: str | None = None
-        tables = open_storage(record.paths.optuna, self.study_file.storage.url, record.plan["id"], tell)
+        url = database_url(self.study_file.storage)
+        tables = open_storage(record.paths.optuna, url, record.plan["id"], tell)
         lessons = read_lessons(record.paths)
         self.arms = {
             arm: ArmSearch(

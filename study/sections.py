@@ -333,7 +333,7 @@ class Storage(Section):
     url: str | None = Field(
         default=None,
         description="PostgreSQL, as postgresql+psycopg://USER@HOST/DATABASE, the password in PGPASSWORD or ~/.pgpass. "
-        "Default: SQLite in the study's folder.",
+        "Default: OPTUNA_STORAGE, or SQLite in the study's folder.",
     )
 
     def problems(self) -> Iterator[Finding]:

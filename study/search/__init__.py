@@ -5,6 +5,6 @@ Arms are strata, never a sampled parameter: each has its own sampler, its own ru
 
 from study.search.arm import ArmSearch
 from study.search.importances import ENOUGH_TRIALS, parameter_importances
-from study.search.storage import Tables, open_storage
+from study.search.storage import Tables, database_url, open_storage
 
-__all__ = ["ENOUGH_TRIALS", "ArmSearch", "Tables", "open_storage", "parameter_importances"]
+__all__ = ["ENOUGH_TRIALS", "ArmSearch", "Tables", "database_url", "open_storage", "parameter_importances"]

@@ -5,6 +5,7 @@ repeated, since a connection that breaks does not say whether what it was asked 
 """
 
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +20,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
-from study.errors import StudyError
+from study.errors import BadStudyInput, StudyError
 from study.search.distributions import shown_distribution
-from study.sections import Value
+from study.sections import Storage, Value
 from study.space import Parameter
 
 # Not a choice of ours: optuna logs every trial to stderr.
@@ -158,6 +159,20 @@ class ArmTable:
 
     def _id(self, number: int) -> int:
         return self.tables.rdb.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+
+def database_url(storage: Storage) -> str | None:
+    """The study file's server, or that of ``OPTUNA_STORAGE``; None is SQLite in the study's folder.
+
+    Raises:
+        BadStudyInput: ``OPTUNA_STORAGE`` is no PostgreSQL server, or holds a password.
+    """
+    if storage.url is not None:
+        return storage.url
+    url = os.environ.get("OPTUNA_STORAGE") or None
+    for _, problem in Storage.model_construct(url=url).problems():
+        raise BadStudyInput(f"OPTUNA_STORAGE {problem}")
+    return url
 
 
 def open_storage(

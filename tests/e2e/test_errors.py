@@ -135,6 +135,8 @@ def test_an_unreachable_ray_is_named_within_seconds(run_study: RunStudy, small_f
     run = run_study(small_file.parent, "launch", "small.yaml", "--address", address)
     assert time.monotonic() - started < 40
     assert f"cannot reach Ray at {address}" in refused(run, small_file.parent, exit_code=1)
+    run = run_study(small_file.parent, "launch", "small.yaml", RAY_ADDRESS=address)
+    assert f"cannot reach Ray at {address}" in refused(run, small_file.parent, exit_code=1)
 
 
 def test_resources_that_no_machine_has_lock_no_plan(run_study: RunStudy, small_file: Path) -> None:

@@ -28,7 +28,7 @@ from study.study_file import StudyFile
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 INITDB = shutil.which("initdb") or next((str(path / "initdb") for path in reversed(BINARIES)), None)
-PASSWORD = "correct-horse"
+PASSWORD = "correct-horse"  # pragma: allowlist secret
 OWNER = "0123456789abcdef"
 STUDY_FILE = StudyFile.model_validate(
     {

@@ -160,7 +160,7 @@ class TestProblems:
               - {name: b, candidate: none, reference: paper, metrics: [ade, ade]}
             budget: {trials: 2}
             resources: {gpus_per_trial: 1.5}
-            tracking: {uri: "http://me:secret@host/"}
+            tracking: {uri: "http://me:secret@host/"}  # pragma: allowlist secret
             search: {}
             """)
         found = problems(path, "confirm.members=-1", "serch.epochs=3")
@@ -515,7 +515,7 @@ class TestSearch:
             ),
             ("search: {warm_start: s}", "s.yaml:8: search.warm_start: must name another study, found this one"),
             (
-                "storage: {url: 'postgresql+psycopg://me:secret@host/db'}",
+                "storage: {url: 'postgresql+psycopg://me:secret@host/db'}",  # pragma: allowlist secret
                 "s.yaml:8: storage.url: must hold no password, which would end up in the record: use PGPASSWORD",
             ),
             ("storage: {url: 'postgresql+psycopg://me@host/db?password=secret'}", "storage.url: must hold no password"),

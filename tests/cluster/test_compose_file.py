@@ -1,0 +1,156 @@
+"""docker-compose.yml and Dockerfile as text: what holds before anything runs."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.engine import ROOT
+
+COMPOSE, HADOLINT = (str(Path(sys.executable).with_name(name)) for name in ("docker-compose", "hadolint"))
+FILES = ("docker-compose.yml", "deploy/mlflow-passwords.yml")
+PROFILES = ("gpu", "study", "dashboard")
+
+
+def config(
+    *arguments: str, text: str | None = None, files: tuple[str, ...] = FILES
+) -> subprocess.CompletedProcess[str]:
+    """Resolve the shipped files, or ``text`` in their place."""
+    named = [word for name in files for word in ("-f", name)] if text is None else ["-f", "-"]
+    options = [*named, "--project-directory", ".", *(f"--profile={profile}" for profile in PROFILES)]
+    return subprocess.run(
+        [COMPOSE, *options, "config", *arguments],
+        cwd=ROOT, input=text, capture_output=True, text=True, check=False, env={"PATH": os.environ["PATH"]},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    done = config("--format", "json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)["services"]
+    assert len(found) == 8
+    return found
+
+
+def test_every_set_of_profiles_resolves() -> None:
+    for profiles in ([], ["gpu"], ["study"], ["dashboard"], list(PROFILES)):
+        options = [f"--profile={profile}" for profile in profiles]
+        done = subprocess.run(
+            [COMPOSE, *options, "config", "--quiet"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("    restart: unless-stopped", "    restrat: unless-stopped"),
+        ("condition: service_healthy", "condition: service_helthy"),
+        ("networks: [cluster]", "networks: [clutser]"),
+        ("secrets: [ray_auth_token]", "secrets: [ray_token]"),
+        ("interval: 5s", "interval: 5 seconds"),
+        ('}:5000"]', '}:500000"]'),
+        ("- postgres:/var", "- postgers:/var"),
+        ("depends_on: {postgres:", "depends_on: {postgers:"),
+    ],
+)
+def test_a_slip_does_not_resolve(right: str, wrong: str) -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert right in text
+    assert config("--quiet", text=text).returncode == 0
+    assert config("--quiet", text=text.replace(right, wrong, 1)).returncode != 0
+
+
+def test_every_service_is_locked_in(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert "cap_add" not in service, name
+        assert not service.get("privileged"), name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert int(service["mem_limit"]) <= 16 * 2**30, name
+        assert service["pids_limit"] <= 2048, name
+        assert "network_mode" not in service, name
+
+
+def test_no_service_runs_as_root(services: dict[str, Any]) -> None:
+    stages = (ROOT / "Dockerfile").read_text().partition("\nFROM ${PYTHON_IMAGE}\n")[2]
+    assert re.findall(r"^USER (\d+)", stages, re.MULTILINE) == ["10001"]
+    assert {name for name, service in services.items() if "build" not in service} == {"postgres"}
+    assert {service.get("user") for service in services.values()} == {None, "postgres"}
+
+
+def test_ports_are_published_to_this_machine_alone(services: dict[str, Any]) -> None:
+    ports = [
+        (name, port["target"], port["host_ip"])
+        for name, service in services.items()
+        for port in service.get("ports", [])
+    ]
+    assert sorted(ports) == [
+        ("mlflow", 5000, "127.0.0.1"),
+        ("optuna-dashboard", 8080, "127.0.0.1"),
+        ("ray-head", 8265, "127.0.0.1"),
+    ]
+
+
+def test_the_database_is_on_a_network_of_those_that_need_it(services: dict[str, Any]) -> None:
+    with_database = {name for name, service in services.items() if "db" in service["networks"]}
+    assert with_database == {"postgres", "mlflow", "study", "optuna-tables", "optuna-dashboard"}
+    assert json.loads(config("--format", "json").stdout)["networks"]["db"]["internal"]
+
+
+def test_whoever_is_waited_for_says_when_it_is_healthy(services: dict[str, Any]) -> None:
+    waited = {
+        name
+        for service in services.values()
+        for name, wait in service.get("depends_on", {}).items()
+        if wait["condition"] == "service_healthy"
+    }
+    assert waited == {"postgres", "mlflow", "ray-head"}
+    assert all("healthcheck" in services[name] for name in waited)
+
+
+def test_every_image_has_a_version(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        tag = service["image"].partition(":")[2]
+        assert re.search(r"\d", tag), name
+        assert tag != "latest", name
+
+
+def test_secrets_are_files_and_their_values_stand_nowhere(services: dict[str, Any]) -> None:
+    resolved = json.loads(config("--format", "json").stdout)
+    made = set(re.findall(r"\w+_(?:password|token|key)\b", (ROOT / "Makefile").read_text()))
+    assert set(resolved["secrets"]) == made
+    assert all(secret["file"].endswith(f"/secrets/{name}") for name, secret in resolved["secrets"].items())
+    for name, service in services.items():
+        for variable, value in service["environment"].items():
+            if re.search(r"PASSWORD|TOKEN|SECRET|KEY", variable):
+                assert variable.endswith(("_FILE", "_PATH")), name
+                assert value.startswith("/run/secrets/"), name
+        assert not re.search(r"//[^/@\s]*:[^/@\s]*@", " ".join(service.get("command") or [])), name
+
+
+def test_the_image_is_built_from_what_is_named(services: dict[str, Any]) -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in ignored
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert {word for words in copied for word in words.split()} == {
+        line.removeprefix("!") for line in ignored if line.startswith("!")
+    }
+
+
+def test_the_dockerfile_has_no_lint() -> None:
+    done = subprocess.run(
+        [HADOLINT, "--failure-threshold", "warning", "Dockerfile"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
