@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import typer
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 from rich.console import Console
 
 from hpgan_core.config import LOSS_NAMES, TrainingConfig, unknown_name
@@ -137,8 +137,11 @@ def _weight(loss: str) -> str:
 
 
 def _template() -> Template:
-    # No HTML is made here, and what is put in are names that have been checked.
-    environment = Environment(  # noqa: S701
-        loader=PackageLoader("study"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    environment = Environment(
+        loader=PackageLoader("study"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("study.yaml.j2")
