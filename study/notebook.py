@@ -16,17 +16,13 @@ from study.errors import BadStudyInput
 from study.record import Record
 from study.report.figures import build_figures
 from study.report.motions import Motions
+from study.report.plots import draw_learning, draw_pareto, draw_search, draw_verdicts, frame
+from study.report.words import Words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WORD_COLOURS = {
-    "superior": "tab:green",
-    "non-inferior": "tab:green",
-    "inconclusive": "tab:grey",
-    "inferior": "tab:red",
-    "gate failed": "tab:orange",
-}
+ENGLISH = Words("en")
 
 
 class Study:
@@ -107,7 +103,7 @@ class Study:
         figures = build_figures(self.record, self.compare(), Motions.of(self.record))
         if name not in figures:
             raise BadStudyInput(unknown_name("figure", name, figures))
-        return pd.DataFrame(figures[name].rows, columns=list(figures[name].columns))
+        return frame(figures[name])
 
     def animation(self, clip: int = 1) -> Path:
         """The file of the first, second, ... clip: truth beside all arms, the same past and the same z.
@@ -122,17 +118,9 @@ class Study:
         return path
 
     def plot_verdicts(self, ax: "Axes | None" = None) -> "Axes":
-        """Change of badness of every claim and metric with its interval, its margin (:) and zero (|)."""
-        ax, table = _axes(ax), self.table("forest")
-        ax.axvline(0.0, color="black", linewidth=0.8)
-        for place, row in enumerate(table.itertuples()):
-            colour = WORD_COLOURS[row.word]
-            ax.plot([row.lower, row.upper], [place, place], color=colour)
-            ax.plot(row.difference, place, "o", color=colour)
-            ax.vlines(row.margin, place - 0.3, place + 0.3, linestyles=":", color="black")
-        ax.set_yticks(range(len(table)), [f"{row.claim}\n{row.metric}: {row.word}" for row in table.itertuples()])
-        ax.invert_yaxis()
-        ax.set_xlabel("log ratio of badness, candidate to reference (left is better)")
+        """Change of log badness of every claim and metric with its interval, zero and margin."""
+        ax = _axes(ax)
+        draw_verdicts(ax, self.table("forest"), ENGLISH)
         return ax
 
     def plot_learning(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":
@@ -141,16 +129,11 @@ class Study:
         Raises:
             BadStudyInput: the metric was not recorded.
         """
-        ax, table = _axes(ax), self.table("learning")
-        metric = metric or self.record.study_file.objective.metric
+        table, metric = self.table("learning"), metric or self.record.study_file.objective.metric
         if metric not in (known := tuple(dict.fromkeys(table["metric"]))):
             raise BadStudyInput(unknown_name("metric", metric, known))
-        for arm, rows in table[table["metric"] == metric].groupby("arm", sort=False):
-            (line,) = ax.plot(rows["epoch"], rows["mean"], label=str(arm))
-            ax.fill_between(rows["epoch"], rows["ci_low"], rows["ci_high"], color=line.get_color(), alpha=0.2)
-        ax.set_xlabel("epoch")
-        ax.set_ylabel(metric)
-        ax.legend()
+        ax = _axes(ax)
+        draw_learning(ax, table, ENGLISH, metric)
         return ax
 
     def plot_search(self, parameter: str, ax: "Axes | None" = None) -> "Axes":
@@ -159,35 +142,17 @@ class Study:
         Raises:
             BadStudyInput: the study does not search this parameter.
         """
-        parameters = self.record.study_file.parameters
-        if parameter not in parameters:
-            raise BadStudyInput(unknown_name("parameter", parameter, parameters))
-        ax, table = _axes(ax), self.table("search")
-        for arm, rows in table[table["state"] == "complete"].dropna(subset=[parameter]).groupby("arm", sort=False):
-            points = ax.scatter(rows[parameter], rows["objective"], label=str(arm))
-            won = rows[rows["winner"]]
-            ax.scatter(won[parameter], won["objective"], s=120, facecolors="none", edgecolors=points.get_edgecolor())
-        if getattr(parameters[parameter], "log", False):
-            ax.set_xscale("log")
-        ax.set_xlabel(parameter)
-        ax.set_ylabel(self.record.study_file.objective.metric)
-        ax.legend()
+        study_file = self.record.study_file
+        if parameter not in study_file.parameters:
+            raise BadStudyInput(unknown_name("parameter", parameter, study_file.parameters))
+        ax, log = _axes(ax), bool(getattr(study_file.parameters[parameter], "log", False))
+        draw_search(ax, self.table("search"), parameter, study_file.objective.metric, log=log)
         return ax
 
     def plot_pareto(self, ax: "Axes | None" = None) -> "Axes":
         """Error (ADE, metres) against diversity (APD, metres): members small, means of arms large."""
-        ax, table = _axes(ax), self.table("pareto")
-        for arm, rows in table[table["kind"] != "baseline"].groupby("arm", sort=False):
-            members, mean = rows[rows["kind"] == "member"], rows[rows["kind"] == "mean"]
-            points = ax.scatter(members["apd"], members["ade"], s=12, alpha=0.6)
-            ax.scatter(mean["apd"], mean["ade"], s=90, color=points.get_facecolor()[0], alpha=1.0, label=str(arm))
-        for row in table[table["kind"] == "baseline"].itertuples():
-            ax.axhline(row.ade, linestyle=":", linewidth=0.8, color="black")
-            name, right_edge = row.arm.replace("_", " "), ax.get_yaxis_transform()
-            ax.text(0.99, row.ade, name, transform=right_edge, ha="right", va="bottom", fontsize=8)
-        ax.set_xlabel("diversity: APD, m")
-        ax.set_ylabel("error: ADE, m")
-        ax.legend()
+        ax = _axes(ax)
+        draw_pareto(ax, self.table("pareto"), ENGLISH)
         return ax
 
     def __repr__(self) -> str:

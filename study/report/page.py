@@ -13,6 +13,7 @@ from study.record import Record
 from study.report.content import build_content
 from study.report.figures import build_figures
 from study.report.motions import Motions
+from study.report.plots import write_pictures
 from study.report.words import Words
 
 LIBRARIES = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
@@ -21,7 +22,7 @@ STYLE = "web/page.css"
 
 
 def write_report(record: Record, language: str, folder: Path) -> Path:
-    """Write ``report.html``, ``report.md`` and a CSV for every figure; returns the page.
+    """Write ``report.html``, ``report.md`` with its pictures, and a CSV for every figure; returns the page.
 
     The page needs nothing beside it: no network, no other file, no storage of the browser's.
 
@@ -46,6 +47,7 @@ def write_report(record: Record, language: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         write_durably(folder / f"{name}.csv", figure.csv().encode())
+    pictures = write_pictures(folder, figures, words, record.study_file.objective.metric)
     for template in ("report.md", "report.html"):
         text = (
             _templates()
@@ -54,6 +56,7 @@ def write_report(record: Record, language: str, folder: Path) -> Path:
                 content=content,
                 words=words,
                 figures=figures,
+                pictures=pictures,
                 style=asset(STYLE),
                 scripts=[asset(name) for name in (*LIBRARIES, *SCRIPTS)],
                 data=_embedded(data),

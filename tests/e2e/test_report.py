@@ -257,7 +257,7 @@ def test_the_command_writes_it_beside_the_study_or_elsewhere(study: Record, tmp_
     assert '<html lang="it">' in (tmp_path / "there" / "report.html").read_text()
     assert run(app, ["report", "small", *studies]).exit_code == 0
     written = {path.name for path in study.paths.report.iterdir() if path.is_file()}
-    assert {"report.html", "report.md", "forest.csv", "pareto.csv", "stretch.csv"} <= written
+    assert {"report.html", "report.md", "forest.csv", "forest.png", "pareto.csv", "stretch.csv"} <= written
     assert run(app, ["report", "other", *studies]).exit_code == 2
     assert run(app, ["report", "small", *studies, "--lang", "fr"]).exit_code == 2
 

@@ -251,7 +251,7 @@ def test_the_command_offers_the_languages_that_there_are() -> None:
 def test_every_text_is_used_and_every_used_text_is_there() -> None:
     templates = [path.read_text() for path in sorted((REPORT / "templates").glob("*.j2"))]
     sources = [path.read_text() for path in sorted(REPORT.glob("*.py")) if path.name != "words.py"]
-    assert (len(templates), len(sources)) == (2, 5)
+    assert (len(templates), len(sources)) == (2, 6)
     scripts = [asset(name) for name in SCRIPTS]
     everything = "\n".join([*templates, *sources, *scripts])
     named = set(re.findall(r'(?:words|say)\(\s*"(\w+)"\s*[,)]', everything)) | set(
@@ -268,7 +268,7 @@ def test_every_text_is_used_and_every_used_text_is_there() -> None:
 def test_templates_hold_no_words_of_their_own() -> None:
     for path in sorted((REPORT / "templates").glob("*.j2")):
         text = re.sub(r"\{%.*?%\}|\{\{.*?\}\}", "", path.read_text(), flags=re.DOTALL)
-        text = re.sub(r"<(?:[^<>]|\n)*>|```yaml|\.csv|`[\w.]+`|[−+]25 %", "", text)
+        text = re.sub(r"<(?:[^<>]|\n)*>|```yaml|\.csv|\(\w+\.png\)|`[\w.]+`|[−+]25 %", "", text)
         assert set(re.findall(r"[^\W\d_]+", text)) <= {"z"}, path.name
 
 

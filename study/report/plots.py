@@ -1,0 +1,104 @@
+"""Figures as matplotlib draws them: for notebooks, and as pictures beside the report's Markdown.
+
+Each takes the rows of a ``Figure`` as a data frame, the words of a language, and the axes to draw into.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from study.report.figures import Figure
+from study.report.words import Words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WORD_COLOURS = {
+    "superior": "tab:green",
+    "non-inferior": "tab:green",
+    "inconclusive": "tab:grey",
+    "inferior": "tab:red",
+    "gate failed": "tab:orange",
+}
+WIDTH_IN, LINE_IN, LEAST_IN = 8.0, 0.45, 3.2
+DOTS_PER_INCH = 100
+
+
+def frame(figure: Figure) -> pd.DataFrame:
+    """The rows of a figure."""
+    return pd.DataFrame(list(figure.rows), columns=list(figure.columns))
+
+
+def draw_verdicts(ax: "Axes", table: pd.DataFrame, words: Words) -> None:
+    """Change of log badness of every claim and metric with its interval, zero, and the margin as a dotted line."""
+    ax.axvline(0.0, color="black", linewidth=0.8)
+    labels = []
+    for place, row in enumerate(table.itertuples()):
+        colour = WORD_COLOURS[row.word]
+        ax.plot([row.lower, row.upper], [place, place], color=colour)
+        ax.plot(row.difference, place, "o", color=colour)
+        ax.vlines(row.margin, place - 0.3, place + 0.3, linestyles=":", color="black")
+        labels.append(f"{row.claim}\n{row.metric}: {words.named('word_', row.word)}")
+    ax.set_yticks(range(len(table)), labels)
+    ax.margins(y=0.15)
+    ax.invert_yaxis()
+    ax.set_xlabel(words("effects_axis"))
+
+
+def draw_learning(ax: "Axes", table: pd.DataFrame, words: Words, metric: str) -> None:
+    """Mean and 95 % interval of one metric by epoch, a line for each arm."""
+    for arm, rows in table[table["metric"] == metric].groupby("arm", sort=False):
+        (line,) = ax.plot(rows["epoch"], rows["mean"], label=str(arm))
+        ax.fill_between(rows["epoch"], rows["ci_low"], rows["ci_high"], color=line.get_color(), alpha=0.2)
+    ax.set_xlabel(words("epoch"))
+    ax.set_ylabel(metric)
+    ax.legend()
+
+
+def draw_search(ax: "Axes", table: pd.DataFrame, parameter: str, objective: str, *, log: bool) -> None:
+    """The objective of every complete search trial by one parameter, a colour for each arm; winners are ringed."""
+    for arm, rows in table[table["state"] == "complete"].dropna(subset=[parameter]).groupby("arm", sort=False):
+        points = ax.scatter(rows[parameter], rows["objective"], label=str(arm))
+        won = rows[rows["winner"]]
+        ax.scatter(won[parameter], won["objective"], s=120, facecolors="none", edgecolors=points.get_edgecolor())
+    if log:
+        ax.set_xscale("log")
+    ax.set_xlabel(parameter)
+    ax.set_ylabel(objective)
+    ax.legend()
+
+
+def draw_pareto(ax: "Axes", table: pd.DataFrame, words: Words) -> None:
+    """Error (ADE, metres) against diversity (APD, metres): members small, means of arms large, baselines dotted."""
+    for arm, rows in table[table["kind"] != "baseline"].groupby("arm", sort=False):
+        members, mean = rows[rows["kind"] == "member"], rows[rows["kind"] == "mean"]
+        points = ax.scatter(members["apd"], members["ade"], s=12, alpha=0.6)
+        ax.scatter(mean["apd"], mean["ade"], s=90, color=points.get_facecolor()[0], alpha=1.0, label=str(arm))
+    for row in table[table["kind"] == "baseline"].itertuples():
+        ax.axhline(row.ade, linestyle=":", linewidth=0.8, color="black")
+        name, right_edge = row.arm.replace("_", " "), ax.get_yaxis_transform()
+        ax.text(0.99, row.ade, name, transform=right_edge, ha="right", va="bottom", fontsize=8)
+    ax.set_xlabel(words("axis_apd"))
+    ax.set_ylabel(words("axis_ade"))
+    ax.legend()
+
+
+def write_pictures(folder: Path, figures: Mapping[str, Figure], words: Words, objective: str) -> set[str]:
+    """Draw verdicts, learning curves and the Pareto plane into ``NAME.png``; returns the names of those with a row."""
+    draw: dict[str, Callable[[Axes, pd.DataFrame], None]] = {
+        "forest": lambda ax, table: draw_verdicts(ax, table, words),
+        "learning": lambda ax, table: draw_learning(ax, table, words, objective),
+        "pareto": lambda ax, table: draw_pareto(ax, table, words),
+    }
+    # Imported here, since it is slow to; and not by pyplot, which would open windows.
+    from matplotlib.figure import Figure as Canvas
+
+    written = {name for name in draw if figures[name].rows}
+    for name in written:
+        height = max(LEAST_IN, LINE_IN * len(figures[name].rows)) if name == "forest" else LEAST_IN
+        canvas = Canvas(figsize=(WIDTH_IN, height), layout="constrained", dpi=DOTS_PER_INCH)
+        draw[name](canvas.add_subplot(), frame(figures[name]))
+        canvas.savefig(folder / f"{name}.png")
+    return written
