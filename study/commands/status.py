@@ -3,6 +3,8 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +59,24 @@ def _look(record: Record) -> tuple[dict[str, Any], RenderableType]:
     state = "running" if holder else conclusion.state if conclusion else "interrupted"
     standing = Standing(record, Pace(record.driven_s, slots=1))
     reason = conclusion.reason if conclusion and not holder else None
-    plain = {"study": record.paths.name, "state": state, "reason": reason, "holder": str(holder) if holder else None}
+    plain: dict[str, Any] = {
+        "study": record.paths.name,
+        "state": state,
+        "reason": reason,
+        "holder": str(holder) if holder else None,
+    }
     plain |= standing.to_json(driven=holder is not None)
     heading = f"{record.paths.name}: {state.replace('_', ' ')}" + (f", driven by {holder}" if holder else "")
     metric = record.study_file.objective
+    lock, code = record.plan_digest(), record.plan["environment"].get("code")
+    openings = record.openings()
+    plain |= {"plan_digest": lock, "code": code, "test_split_opened": [asdict(opening) for opening in openings]}
     lines = [f"best     {metric.metric}, {metric.goal}"] + ([f"reason   {reason}"] if reason else [])
+    lines.append(f"lock     {lock[:16]}" + (f", code {code[:16]}" if code else ""))
+    if openings:
+        last = datetime.fromtimestamp(openings[-1].time, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        times = "once" if len(openings) == 1 else f"{len(openings)} times"
+        lines.append(f"test     split opened {times}, last on {last} by {openings[-1].driver}")
     if state == "interrupted":
         lines.append(f"go on    {record.command('resume')}")
     return plain, Group(Text(heading), standing.view(holder is not None), *map(Text, lines))
