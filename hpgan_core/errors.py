@@ -7,6 +7,13 @@ class BadInput(ValueError):
     """Something a person gave (a folder, a file, a setting) cannot be used; the message says why and what to do."""
 
 
+class SealedTestSplit(RuntimeError):
+    """Something asked for the test split in data that does not hold it; a mistake in the program, not in its input."""
+
+    def __init__(self) -> None:
+        super().__init__("the test split is sealed: this data is for choosing, and holds none of it")
+
+
 class MalformedRecording(BadInput):
     """A motion file does not follow its format.
 

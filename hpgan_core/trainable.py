@@ -112,7 +112,8 @@ def train(
         report: receives each epoch's report in order; whatever it raises ends the training.
         resume_from: a folder for checkpoints. Where it holds one, training goes on after it, and its epochs' reports
             are given again first, so that a caller that missed some loses none.
-        test: open the test split after the last epoch; its metrics stand in the last report as ``test/...``.
+        test: open the test split after the last epoch; its metrics stand in the last report as ``test/...``. Only
+            then does ``data`` need to hold it.
         device: where to train, e.g. ``cpu`` or ``cuda``.
         cuda_graph: launch each step as one CUDA graph; untried on hardware, see ``capture.py``.
         members_at_once: train so many members together, group after group each epoch; None is all of them.
@@ -123,7 +124,9 @@ def train(
 
     Raises:
         BadInput: the configuration or the seeds are unusable, or the checkpoint belongs to another run.
+        SealedTestSplit: ``test`` is asked of data without it.
     """
+    test_clips = data.test if test else None
     if not isinstance(config, TrainingConfig):
         config = TrainingConfig.from_mapping(config)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
@@ -153,8 +156,8 @@ def train(
         for name, values in losses.items():
             for metrics, value in zip(by_member, values.tolist(), strict=True):
                 metrics[f"train/{name}"] = value
-        if population.epochs_done == config.epochs and test:
-            test_windows = evaluation_windows(population, data.test, config.final_windows)
+        if population.epochs_done == config.epochs and test_clips is not None:
+            test_windows = evaluation_windows(population, test_clips, config.final_windows)
             test_metrics = _with_prefix(
                 "test", evaluate_population(population, test_windows, config.final_samples, TEST_Z)
             )

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hpgan_core.data.recordings import Recording, Recordings
 from hpgan_core.data.split import BY_SUBJECT, split_clips
-from hpgan_core.errors import BadInput
+from hpgan_core.errors import BadInput, SealedTestSplit
 from hpgan_core.skeleton import Skeleton
 
 PAST_FRAMES, FUTURE_FRAMES = 10, 20
@@ -73,8 +73,9 @@ class MotionData:
     """All a training run reads: the three splits, what the joints are, and what the data set is.
 
     Attributes:
-        train, validation, test: clips of different people; only official protocols that divide by camera or setup test
-            people who also train.
+        train, validation: clips of different people.
+        opened_test: clips of other people, or with official protocols that divide by camera or setup of the same; None
+            where they are sealed.
         skeleton: joints and bones.
         frame_rate_hz: frames a second.
         past_frames, future_frames: lengths of the two parts of a window.
@@ -83,7 +84,7 @@ class MotionData:
 
     train: Clips
     validation: Clips
-    test: Clips
+    opened_test: Clips | None
     skeleton: Skeleton
     frame_rate_hz: float
     digest: str
@@ -93,6 +94,21 @@ class MotionData:
     @property
     def window(self) -> int:
         return self.past_frames + self.future_frames
+
+    @property
+    def test(self) -> Clips:
+        """The clips to test on.
+
+        Raises:
+            SealedTestSplit: this data is for choosing among configurations.
+        """
+        if self.opened_test is None:
+            raise SealedTestSplit
+        return self.opened_test
+
+    def sealed(self) -> "MotionData":
+        """The same data, with its digest, without the clips to test on: who holds it cannot look at them."""
+        return replace(self, opened_test=None)
 
 
 def build_motion_data(

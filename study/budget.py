@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from study.agenda import confirm_members, planned_trials
+from study.agenda import confirm_members, planned_trials, shortlisted
 from study.record import Outcome, Record, Trial
 
 
@@ -78,30 +78,41 @@ class Spending:
         return f"{self.failed} of {self.planned} planned trials have failed, and budget.failed_fraction is {allowed:g}"
 
     def too_dear(self) -> str | None:
-        """Says which budget another round of trials would overrun, with what the confirm phase will need kept."""
+        """Says which budget another round of trials would overrun, with what the phases after it will need kept."""
         if self.member_epochs.total() == 0:
             return None  # An arm without a trial has no winner: the first round always begins.
         round_s = [self._trial_s(arm) for arm in self.study_file.arms]
+        shortlist_s = [seconds for arm in self.study_file.arms for seconds in self._shortlist_s(arm)]
         confirm_s = [self._confirm_s(arm) for arm in self.study_file.arms]
-        next_steps = "another round of trials with the confirmations takes about"
+        shortlist = "the shortlist and " if shortlist_s else ""
+        next_steps = f"another round of trials with {shortlist}the confirmations takes about"
         wall_time_s, device_hours = self.budget.wall_time_s, self.budget.device_hours
         if wall_time_s is not None:
-            used, needed = self.pace.driven_s(), self._elapsed_s(round_s) + self._elapsed_s(confirm_s)
+            used = self.pace.driven_s()
+            needed = sum(map(self._elapsed_s, (round_s, shortlist_s, confirm_s)))
             if used + needed > wall_time_s:
                 return f"budget.wall_time_s is {wall_time_s:g}: {used:.0f} s are used, and {next_steps} {needed:.0f} s"
         if device_hours is not None:
-            used, needed = self.device_hours, (sum(round_s) + sum(confirm_s)) * self.devices / 3600
+            used, needed = self.device_hours, sum(map(sum, (round_s, shortlist_s, confirm_s))) * self.devices / 3600
             if used + needed > device_hours:
                 return f"budget.device_hours is {device_hours:g}: {used:.3g} are used, and {next_steps} {needed:.3g}"
         return None
 
     def _elapsed_s(self, durations_s: list[float]) -> float:
         """How long trials take that run beside each other."""
-        return max(max(durations_s), sum(durations_s) / self.pace.slots)
+        return max(max(durations_s, default=0.0), sum(durations_s) / self.pace.slots)
 
     def _trial_s(self, arm: str) -> float:
         """One more trial of an arm, as pruning leaves it."""
         return self.seconds[arm] / self.trials[arm] if self.trials[arm] else 0.0
+
+    def _shortlist_s(self, arm: str) -> list[float]:
+        """The arm's shortlist, a trial each; further trials may yet change all of it."""
+        shortlist = self.study_file.shortlist()
+        if shortlist is None:
+            return []
+        one_s = shortlist.members * self.study_file.confirm_epochs() * self._member_epoch_s(arm)
+        return [one_s] * shortlisted(self.record, arm)
 
     def _confirm_s(self, arm: str) -> float:
         return confirm_members(self.record) * self.study_file.confirm_epochs() * self._member_epoch_s(arm)

@@ -35,7 +35,8 @@ class ArmSummary:
         winner: its best trial, None without a complete one.
         parameters: sampled values of the winner.
         front: trials that no other beats in all objectives, and those of each; empty with one objective.
-        picked: the winner's objective when it was picked.
+        picked: the winner's objective in the search.
+        shortlisted: the same objective on the shortlist's seeds, by which it was chosen among the best of the search.
         confirmed: the same objective on fresh seeds; worse than ``picked`` by the optimism of the choice.
         n_members: members that did not diverge.
         n_diverged: members that did.
@@ -52,6 +53,7 @@ class ArmSummary:
     parameters: dict[str, Any]
     front: dict[str, dict[str, float]]
     picked: float | None
+    shortlisted: float | None
     confirmed: float | None
     n_members: int
     n_diverged: int
@@ -241,8 +243,8 @@ def _summarise(record: Record, arm: str, tested: list[Trial], seeds: list[int], 
     n_diverged = sum(_last(trial).get("diverged", 0) for trial in shown)
     objective = record.study_file.objective
     picked = winner.outcome.objective if winner and winner.outcome else None
+    rerun = record.reruns(arm).get(winner.request.number) if winner else None
     confirmed = metrics[objective.metric].mean if tested and objective.metric in metrics else None
-    sign = 1 if objective.goal == "minimize" else -1
     return ArmSummary(
         losses=record.study_file.arms[arm],
         phase="confirm" if tested else "search",
@@ -250,6 +252,7 @@ def _summarise(record: Record, arm: str, tested: list[Trial], seeds: list[int], 
         parameters=winner.request.parameters if winner else {},
         front=_front(record, arm),
         picked=picked,
+        shortlisted=rerun.outcome.objective if rerun and rerun.outcome else None,
         confirmed=confirmed,
         n_members=len(by_seed) - n_diverged,
         n_diverged=n_diverged,
@@ -257,7 +260,7 @@ def _summarise(record: Record, arm: str, tested: list[Trial], seeds: list[int], 
         seconds=sum(epoch["seconds"] for trial in record.trials(arm) for epoch in trial.epochs()),
         n_trials=sum(trial.outcome is not None for trial in record.trials(arm, "search")),
         diverged=share_interval(n_diverged, len(by_seed)),
-        optimism=sign * (confirmed - picked) if confirmed is not None and picked is not None else None,
+        optimism=objective.cost(confirmed - picked) if confirmed is not None and picked is not None else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Carrying a study out: Ray, the two phases, MLflow and the record, brought together."""
+"""Carrying a study out: Ray, the phases, MLflow and the record, brought together."""
 
 import errno
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from study.budget import Pace
 from study.errors import Interrupted, StoppedAtOnce, StudyError
 from study.estimate import calibrate, estimate
 from study.log import write_log
-from study.phases import ConfirmPhase, Listener, SearchPhase
+from study.phases import ConfirmPhase, Listener, SearchPhase, ShortlistPhase
 from study.progress import ProgressDisplay
 from study.provenance import environment
 from study.record import Outcome, Record, References, Trial
@@ -104,12 +104,13 @@ class Driver:
             publisher = self._publisher()
             stack.callback(publisher.close)
             try:
-                self._conclude(self._phases(publisher, Pace(holding.driven_s, slots)))
+                pace = Pace(holding.driven_s, slots)
+                self._conclude(self._phases(publisher, pace, str(holding.lease)))
             except StudyError as error:
                 raise self._failure(str(error)) from error
 
-    def _phases(self, publisher: Listener, pace: Pace) -> tuple[str, str | None]:
-        """Both phases; how the study ends, and why."""
+    def _phases(self, publisher: Listener, pace: Pace, driver: str) -> tuple[str, str | None]:
+        """All phases; how the study ends, and why."""
         stopping, listeners = self.stopping.is_requested, [publisher, _Journal(self._tell_log)]
         search = SearchPhase(self.record, listeners, stopping=stopping, pace=pace, tell=self._tell)
         self._execute(search, pace)
@@ -117,22 +118,32 @@ class Driver:
             return "too_many_failed", search.too_many_failed
         if search.budget_spent:
             self._tell(f"The search ends here. {search.budget_spent}.")
+        if self.study_file.shortlist() is not None:
+            self._execute(ShortlistPhase(self.record, listeners, stopping=stopping), pace)
         if self.study_file.confirm is not None:
-            self._execute(ConfirmPhase(self.record, listeners, stopping=stopping), pace)
-            # Every arm has the same: it is no parameter.
-            final_windows = {trial.request.settings["final_windows"] for trial in self.record.trials(phase="confirm")}
-            if final_windows:
-                self.record.write_baselines(baselines_on_test(self.data, max(final_windows)))
+            self._confirm(ConfirmPhase(self.record, listeners, stopping=stopping), pace, driver)
         if missing := self._arms_without_result():
             return "failed", missing
         spent = search.budget_spent or self._trials_cut()
         return ("budget_spent", spent) if spent else ("finished", None)
 
-    def _execute(self, phase: SearchPhase | ConfirmPhase, pace: Pace) -> None:
+    def _confirm(self, phase: ConfirmPhase, pace: Pace, driver: str) -> None:
+        """Open the test split, where there is anything left to measure on it."""
+        confirmed = self.record.trials(phase="confirm")
+        if phase.waiting or (confirmed and not self.record.baselines()):
+            self.record.open_test_split(driver, [request.key for request in phase.waiting])
+            self._execute(phase, pace)
+            # Every arm has the same: it is no parameter.
+            final_windows = {trial.request.settings["final_windows"] for trial in self.record.trials(phase="confirm")}
+            self.record.write_baselines(baselines_on_test(self.data, max(final_windows)))
+
+    def _execute(self, phase: SearchPhase | ShortlistPhase | ConfirmPhase, pace: Pace) -> None:
+        # What chooses gets no test split: no mistake in it can open that.
+        data = self.data if isinstance(phase, ConfirmPhase) else self.data.sealed()
         standing = Standing(self.record, pace)
         with ProgressDisplay(self.console, standing) as display, self.stopping.draining():
             phase.listeners.insert(0, display)
-            execution.run(phase, self.data, self.resources, self.record.paths.ray)
+            execution.run(phase, data, self.resources, self.record.paths.ray)
         if self.stopping.requested:
             raise KeyboardInterrupt
 

@@ -49,20 +49,21 @@ class Estimate:
 
     Attributes:
         slots: trials at a time.
-        search_s, confirm_s: of the two phases.
+        search_s, shortlist_s, confirm_s: of the phases.
         device_hours: training time of all trials, on the devices of one.
         disk_bytes: of record and MLflow in the end, and of the checkpoints that there are at most at a time.
     """
 
     slots: int
     search_s: float
+    shortlist_s: float
     confirm_s: float
     device_hours: float
     disk_bytes: float
 
     @property
     def total_s(self) -> float:
-        return START_S + self.search_s + self.confirm_s
+        return START_S + self.search_s + self.shortlist_s + self.confirm_s
 
 
 def calibrate(study_file: StudyFile, data: MotionData) -> Calibration:
@@ -92,16 +93,20 @@ def estimate(study_file: StudyFile, calibration: Calibration, slots: int) -> Est
     rounds = -(-arms // slots) if confirm else 0
     members = confirm.members if confirm else 0
     confirm_member_epochs = arms * members * study_file.confirm_epochs()
-    member_epochs = study_file.search_member_epochs() + confirm_member_epochs
-    trials = study_file.n_trials() + (arms if confirm else 0)
-    run_epochs = study_file.n_trials() * study_file.search.epochs + (
-        arms * study_file.confirm_epochs() if confirm else 0
-    )
+    shortlisted, shortlist = study_file.n_shortlisted(), study_file.shortlist()
+    shortlist_s = 0.0
+    if shortlist is not None:
+        shortlist_s = -(-shortlisted // slots) * shortlist.members * study_file.confirm_epochs() * calibration.epoch_s
+    member_epochs = study_file.search_member_epochs() + study_file.shortlist_member_epochs() + confirm_member_epochs
+    repeats = shortlisted + (arms if confirm else 0)
+    trials = study_file.n_trials() + repeats
+    run_epochs = study_file.n_trials() * study_file.search.epochs + repeats * study_file.confirm_epochs()
     # Of the search only what is in training has checkpoints; those of the confirmed winners stay.
     at_once = max(min(slots, study_file.n_trials()) * study_file.search.members, arms * members)
     return Estimate(
         slots,
         search_s=study_file.search_member_epochs() * calibration.epoch_s / slots,
+        shortlist_s=shortlist_s,
         confirm_s=rounds * members * study_file.confirm_epochs() * calibration.epoch_s,
         device_hours=member_epochs
         * calibration.epoch_s

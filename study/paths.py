@@ -76,6 +76,11 @@ class StudyPaths:
         return self.folder / "amendments.jsonl"
 
     @property
+    def openings(self) -> Path:
+        """When the test split was opened, by whom, for which winners."""
+        return self.folder / "test_split.jsonl"
+
+    @property
     def lock(self) -> Path:
         return self.folder / "driver.lock"
 

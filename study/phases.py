@@ -1,4 +1,4 @@
-"""The two phases of a study as foremen of the executor: search every arm, then confirm every arm's winner.
+"""The phases of a study as foremen of the executor: search every arm, run its shortlist, confirm its winner.
 
 Each fact goes to the record first and to Optuna second, so that a driver that dies between the two is put right by the
 next one.
@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from hpgan_core.config import TrainingConfig
 from hpgan_core.trainable import EpochReport
-from study.agenda import confirm_request, is_superseded, planned_trials, waiting_retries
+from study.agenda import is_superseded, lacking_requests, planned_trials, waiting_retries
 from study.budget import Pace, Spending
 from study.job import Job
-from study.record import Attempt, Failure, Outcome, Record, Request, State, Trial
+from study.record import Attempt, Failure, Outcome, Phase, Record, Request, State, Trial
 from study.search import ArmSearch, database_url, open_storage
 from study.space import active_parameters, configuration
 from study.warm_start import read_lessons
@@ -47,7 +47,7 @@ class _Running:
 
 
 class _Phase:
-    """What both phases share: the trials in training and their way into the record.
+    """What all phases share: the trials in training and their way into the record.
 
     Args:
         record: the study, which this process drives.
@@ -292,23 +292,44 @@ class SearchPhase(_Phase):
         self.arms[request.arm].tell(request.number, outcome.state, results, outcome.cause)
 
 
-class ConfirmPhase(_Phase):
-    """Each arm's winner once more, on fresh seeds, in full length, with the test split."""
+class _RepeatPhase(_Phase):
+    """The best of the search once more, on new seeds, in full length."""
+
+    phase: Phase
+    superseded: str
 
     def __init__(
         self, record: Record, listeners: list[Listener], *, stopping: Callable[[], bool] = lambda: False
     ) -> None:
         super().__init__(record, listeners, stopping=stopping)
-        begun = [trial for trial in record.trials(phase="confirm") if trial.outcome is None]
+        begun = [trial for trial in record.trials(phase=self.phase) if trial.outcome is None]
         for trial in begun:
             if is_superseded(record, trial):
-                trial.close("pruned", None, "another trial has become the winner of this arm")
+                trial.close("pruned", None, self.superseded)
             elif epochs := trial.epochs():
                 self.conclude(trial, epochs[-1])
-        lacking = [request for arm in self.study_file.arms if (request := confirm_request(record, arm))]
-        self.waiting = deque([*(trial.request for trial in begun if trial.outcome is None), *lacking])
+        open_requests = [trial.request for trial in begun if trial.outcome is None]
+        self.waiting = deque([*open_requests, *lacking_requests(record, self.phase)])
 
     def next_job(self) -> Job | None:
         if self.stopping() or not self.waiting:
             return None
         return self.job(self.record.start(self.waiting.popleft()))
+
+
+class ShortlistPhase(_RepeatPhase):
+    """Each arm's candidates on seeds that have not picked them, on the validation split: the best is the winner."""
+
+    phase = "shortlist"
+    superseded = "other trials have become the best of this arm"
+
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
+        # As those of the search: configuration and seeds give them back.
+        shutil.rmtree(trial.paths.checkpoints, ignore_errors=True)
+
+
+class ConfirmPhase(_RepeatPhase):
+    """Each arm's winner on fresh seeds, with the test split."""
+
+    phase = "confirm"
+    superseded = "another trial has become the winner of this arm"

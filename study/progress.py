@@ -11,7 +11,7 @@ from study.standing import Standing, duration
 
 
 class ProgressDisplay:
-    """A listener of both phases. What an interrupted study had done counts from the start.
+    """A listener of all phases. What an interrupted study had done counts from the start.
 
     Args:
         console: where to show it.
@@ -50,6 +50,9 @@ class ProgressDisplay:
         standing = self.standing
         if trial.request.phase == "search":
             count = f"{standing.ended}/{standing.planned}"
+        elif trial.request.phase == "shortlist":
+            arms = standing.arms.values()
+            count = f"{sum(arm.reruns_ended for arm in arms)}/{sum(arm.shortlisted for arm in arms)}"
         else:
             confirmed = [arm for arm in standing.arms.values() if arm.confirm not in ("waiting", "running")]
             count = f"{len(confirmed)}/{len(standing.arms)}"

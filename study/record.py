@@ -1,7 +1,9 @@
 """The record of a study: its folder, the only truth, written by one process at a time."""
 
+import hashlib
 import io
 import itertools
+import json
 import math
 import shlex
 import time
@@ -11,14 +13,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from hpgan_core.durable import write_durably
+from hpgan_core.durable import sync, write_durably
 from study.amendments import OPERATIONS, Amendments, append_amendment, read_amendments
-from study.errors import BadStudyInput
-from study.json_files import read_json, write_json
+from study.errors import BadStudyInput, DamagedRecord
+from study.json_files import append_json, read_json, read_json_lines, write_json
 from study.lease import Holding, Lease, hold, holder, read_lease
 from study.pareto import pareto_front
 from study.paths import StudyPaths
@@ -26,11 +28,13 @@ from study.study_file import StudyFile
 from study.trial_record import Attempt, Failure, FailureKind, Outcome, Phase, Request, State, Trial
 
 __all__ = [
-    "CONFIRM", "Attempt", "Conclusion", "Failure", "FailureKind", "Outcome", "Phase", "Record", "References", "Request",
-    "State", "Trial",
+    "CONFIRM", "Attempt", "Conclusion", "Failure", "FailureKind", "Opening", "Outcome", "Phase", "Record", "References",
+    "Request", "State", "Trial",
 ]  # fmt: skip
 
 CONFIRM = "confirm"
+# In their order.
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,23 @@ class Conclusion:
     state: str
     reason: str | None
     ended_at: float
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The test split was opened.
+
+    Attributes:
+        time: seconds since 1970.
+        driver: the lease of the process that opened it.
+        winners: for each arm with one the search trial that was to be confirmed.
+        trials: the confirm trials that it was opened for.
+    """
+
+    time: float
+    driver: str
+    winners: dict[str, str]
+    trials: list[str]
 
 
 @dataclass(frozen=True)
@@ -103,6 +124,7 @@ class Record:
             "environment": environment,
             "created_at": time.time(),
         }
+        plan["digest"] = _digest(plan)
         write_json(self.paths.plan, plan)
 
     @cached_property
@@ -113,6 +135,17 @@ class Record:
             DamagedRecord: the file is not what was written there.
         """
         return read_json(self.paths.plan, dict)
+
+    def plan_digest(self) -> str:
+        """SHA-256 over study file, data digest and code version, as written before the first trial.
+
+        Raises:
+            DamagedRecord: the plan has been changed since.
+        """
+        written: str = self.plan.get("digest", _digest(self.plan))
+        if written != _digest(self.plan):
+            raise DamagedRecord(self.paths.plan, "it has been changed since it was locked")
+        return written
 
     @property
     def amendments(self) -> Amendments:
@@ -166,9 +199,15 @@ class Record:
         trials = [self.trial(name, folder.name) for name in arms for folder in (self.paths.trials / name).glob("*")]
         started = [trial for trial in trials if trial.paths.request.exists()]
         chosen = [trial for trial in started if phase is None or trial.request.phase == phase]
-        # t100 comes after t99, and the confirm trial last.
+        # t100 comes after t99.
         return sorted(
-            chosen, key=lambda trial: (arms.index(trial.request.arm), len(trial.request.trial), trial.request.trial)
+            chosen,
+            key=lambda trial: (
+                arms.index(trial.request.arm),
+                PHASES.index(trial.request.phase),
+                len(trial.request.trial),
+                trial.request.trial,
+            ),
         )
 
     def find(self, key: str) -> Trial:
@@ -193,9 +232,40 @@ class Record:
         points = [[mean[objective.metric] for objective in objectives] for mean in last]
         return [complete[index] for index in pareto_front(points, [one.goal == "minimize" for one in objectives])]
 
+    def ranked(self, arm: str) -> list[Trial]:
+        """The arm's ``front`` from the best objective on; of equals the first comes first."""
+        return sorted(self.front(arm), key=self._cost)
+
+    def candidates(self, arm: str) -> list[Trial]:
+        """The best search trials of the arm, among which its shortlist picks; a single one wins as it is."""
+        shortlist = self.study_file.shortlist()
+        return self.ranked(arm)[: shortlist.trials if shortlist else 1]
+
     def winner(self, arm: str) -> Trial | None:
-        """The trial of the arm's ``front`` with the best objective; the first of equals."""
-        return self._best_of(self.front(arm))
+        """The candidate that is best on the shortlist's seeds: fewest members diverged, then the best objective.
+
+        As long as no candidate has been trained again, and where none could be, the one that the search has picked.
+        """
+        candidates = self.candidates(arm)
+        reruns = self.reruns(arm) if len(candidates) > 1 else {}
+        return min(
+            (trial for trial in candidates if trial.request.number in reruns),
+            key=lambda trial: self._rerun_cost(reruns[trial.request.number]),
+            default=next(iter(candidates), None),
+        )
+
+    def reruns(self, arm: str) -> dict[int, Trial]:
+        """The complete shortlist trials of the arm, by the number of the search trial that each repeats."""
+        return {trial.request.number: trial for trial in self.trials(arm, "shortlist") if trial.state == "complete"}
+
+    def _rerun_cost(self, rerun: Trial) -> tuple[int, float]:
+        return rerun.epochs()[-1]["diverged"], self._cost(rerun)
+
+    def _cost(self, trial: Trial) -> float:
+        outcome = trial.outcome
+        assert outcome is not None
+        assert outcome.objective is not None  # of a complete trial
+        return self.study_file.objective.cost(outcome.objective)
 
     def confirmations(self, arm: str) -> list[Trial]:
         """The complete trials of the arm's present winner on fresh seeds, each on seeds of its own."""
@@ -212,16 +282,8 @@ class Record:
 
     def best(self) -> Trial | None:
         """The arms' winner with the best objective; the first of equals."""
-        return self._best_of([winner for arm in self.study_file.arms if (winner := self.winner(arm))])
-
-    def _best_of(self, complete: list[Trial]) -> Trial | None:
-        sign = 1 if self.study_file.objective.goal == "minimize" else -1
-        scores = [
-            (sign * outcome.objective, trial)
-            for trial in complete
-            if (outcome := trial.outcome) and outcome.objective is not None
-        ]
-        return min(scores, key=lambda pair: pair[0])[1] if scores else None
+        winners = [winner for arm in self.study_file.arms if (winner := self.winner(arm))]
+        return min(winners, key=self._cost, default=None)
 
     def write_references(self, references: References) -> None:
         """Keep the windows that every picture of this study shows."""
@@ -232,6 +294,17 @@ class Record:
     def references(self) -> References:
         with np.load(self.paths.references, allow_pickle=False) as file:
             return References(file["past"], file["truth"], str(file["skeleton"]), float(file["frame_rate_hz"]))
+
+    def open_test_split(self, driver: str, trials: list[str]) -> None:
+        """Log that the test split is opened, before anything can read it; each time, since it may be opened again."""
+        winners = {arm: winner.request.trial for arm in self.study_file.arms if (winner := self.winner(arm))}
+        append_json(self.paths.openings, asdict(Opening(self.now(), driver, winners, trials)))
+        sync(self.paths.openings)
+        sync(self.paths.folder)
+
+    def openings(self) -> list[Opening]:
+        """Every time the test split was opened, in order."""
+        return read_json_lines(self.paths.openings, Opening)
 
     def write_baselines(self, baselines: dict[str, dict[str, float]]) -> None:
         write_json(self.paths.baselines, baselines)
@@ -296,3 +369,8 @@ class Record:
             # Another process may have amended the study until now.
             self.__dict__.pop("_amended", None)
             yield holding
+
+
+def _digest(plan: dict[str, Any]) -> str:
+    locked = {"file": plan["file"], "data": plan["data_digest"], "code": plan["environment"].get("code")}
+    return hashlib.sha256(json.dumps(locked, sort_keys=True).encode()).hexdigest()

@@ -82,7 +82,7 @@ def reproduce(
             gpu=resources.gpus_per_trial > 0,
         )
         with suppress(_Enough):
-            train_job(job, data, take)
+            train_job(job, data if job.test else data.sealed(), take)
     return Reproduction(
         trial.key,
         _grade([epoch["members"] for epoch in recorded], again, objective),

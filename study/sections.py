@@ -215,14 +215,29 @@ class Search(Section):
     )
 
 
+class Shortlist(Section):
+    """Between search and confirm: the best few trials of each arm again, on new seeds, to pick the winner among them.
+
+    The best of many trials owes some of its place to the luck of its seeds; new ones take that away.
+    """
+
+    trials: int = Field(default=3, ge=1, le=100, description="Best trials of each arm to train again; 1 asks for none.")
+    members: Members = Field(default=3, description="New seeds of each, the same for all; none of them confirms.")
+
+
 class Confirm(Section):
-    """The second phase: the best trial of each arm again, with fresh seeds, on the test split."""
+    """The last phase: the best trial of each arm again, with fresh seeds, on the test split."""
 
     members: Members = Field(
         default=5, description="Fresh seeds for each arm. Verdicts need 3 or more, and are weak under 5."
     )
     epochs: Epochs | None = Field(
         default=None, description="Length of a run; there is no early stopping. Default: search.epochs."
+    )
+    shortlist: Shortlist | None = Field(
+        default=Shortlist(),
+        description="Which trials are trained again, in this length, to pick the winner on the validation split; null "
+        "takes the best of the search.",
     )
 
 
@@ -235,6 +250,10 @@ class Objective(Section):
     goal: Literal["minimize", "maximize"] = Field(
         default="minimize", description="Whether less or more of it is better."
     )
+
+    def cost(self, value: float) -> float:
+        """``value`` with the sign that makes less of it better."""
+        return value if self.goal == "minimize" else -value
 
 
 class Guardrails(Section):

@@ -21,7 +21,7 @@ from study.budget import Pace
 from study.errors import BadStudyInput
 from study.job import Job
 from study.paths import StudyPaths
-from study.phases import ConfirmPhase, SearchPhase
+from study.phases import ConfirmPhase, SearchPhase, ShortlistPhase
 from study.record import Record, Request, Trial
 from study.sections import Value
 from study.space import CategoricalParameter, Parameter, active_parameters
@@ -34,7 +34,7 @@ class Forecast:
 
     Attributes:
         workers: trials at a time.
-        search_s, confirm_s: simulated time of the two phases.
+        search_s, shortlist_s, confirm_s: simulated time of the phases.
         device_hours: of all trials, by the devices of one.
         idle: share of the workers' time in which they had nothing to do.
         states: how many search trials end in each state.
@@ -45,6 +45,7 @@ class Forecast:
 
     workers: int
     search_s: float
+    shortlist_s: float
     confirm_s: float
     device_hours: float
     idle: float
@@ -55,7 +56,7 @@ class Forecast:
 
     @property
     def makespan_s(self) -> float:
-        return self.search_s + self.confirm_s
+        return self.search_s + self.shortlist_s + self.confirm_s
 
 
 class Replay:
@@ -152,6 +153,9 @@ def forecast(study_file: StudyFile, replay: Replay, workers: int) -> Forecast:
             search = SearchPhase(record, [], pace=Pace(workshop.elapsed_s, workers))
             workshop.run(search)
             search_s = workshop.elapsed_s()
+            if study_file.shortlist() is not None:
+                workshop.run(ShortlistPhase(record, []))
+            shortlist_s = workshop.elapsed_s() - search_s
             if study_file.confirm is not None:
                 workshop.run(ConfirmPhase(record, []))
             winners = {arm: winner for arm in study_file.arms if (winner := record.winner(arm))}
@@ -160,7 +164,8 @@ def forecast(study_file: StudyFile, replay: Replay, workers: int) -> Forecast:
     return Forecast(
         workers=workers,
         search_s=search_s,
-        confirm_s=elapsed_s - search_s,
+        shortlist_s=shortlist_s,
+        confirm_s=elapsed_s - search_s - shortlist_s,
         device_hours=workshop.busy_s * (resources.gpus_per_trial or resources.cpus_per_trial) / 3600,
         idle=1 - workshop.busy_s / (elapsed_s * workers) if elapsed_s else 0.0,
         states=dict(states),
@@ -180,7 +185,7 @@ class _Workshop:
     def elapsed_s(self) -> float:
         return self._now
 
-    def run(self, phase: SearchPhase | ConfirmPhase) -> None:
+    def run(self, phase: SearchPhase | ShortlistPhase | ConfirmPhase) -> None:
         """Train whatever the phase asks for, to its end."""
         events: list[tuple[float, int, str, EpochReport, Iterator[EpochReport]]] = []
         order = count()

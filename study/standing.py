@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from study.agenda import confirm_members, planned_trials
+from study.agenda import confirm_members, planned_trials, shortlisted
 from study.budget import Pace, Spending
 from study.record import Outcome, Record, Trial
 
@@ -24,21 +24,29 @@ class ArmStanding:
     Attributes:
         planned: search trials it is to run.
         states: how many search trials are ``complete``, ``pruned``, ``failed``, or ``running``: without an outcome.
-        failed_by: how many trials of both phases failed, by kind of failure.
-        best: the best objective of a complete search trial, and whose it is.
+        failed_by: how many trials of all phases failed, by kind of failure.
+        best, best_trial: the winner so far, a search trial, and its objective in the search.
+        shortlisted: trials that are to be trained again to pick the winner.
+        reruns: the states of those that have been begun, by trial.
         confirm: the state of the trial that confirms its winner, or ``waiting``.
     """
 
     planned: int
+    shortlisted: int = 0
     states: Counter[str] = field(default_factory=Counter)
     failed_by: Counter[str] = field(default_factory=Counter)
     best: float | None = None
     best_trial: str | None = None
+    reruns: dict[str, str] = field(default_factory=dict)
     confirm: str = "waiting"
 
     @property
     def ended(self) -> int:
         return self.states.total() - self.states["running"]
+
+    @property
+    def reruns_ended(self) -> int:
+        return sum(state != "running" for state in self.reruns.values())
 
 
 @dataclass
@@ -59,7 +67,7 @@ class Training:
 
 
 class Standing:
-    """A listener of both phases.
+    """A listener of all phases.
 
     Args:
         record: arms, plan, and everything that has happened before.
@@ -69,9 +77,11 @@ class Standing:
     def __init__(self, record: Record, pace: Pace) -> None:
         self.record, self.study_file, self.pace = record, record.study_file, pace
         self.spending = Spending(record, pace)
-        self.arms = {arm: ArmStanding(planned_trials(record, arm)) for arm in self.study_file.arms}
+        self.arms = {
+            arm: ArmStanding(planned_trials(record, arm), shortlisted(record, arm)) for arm in self.study_file.arms
+        }
         self.training: dict[str, Training] = {}
-        self.ended_member_epochs = self.search_member_epochs = self.confirm_member_epochs = 0
+        self.ended_member_epochs = self.search_member_epochs = self.repeat_member_epochs = 0
         for trial in record.trials():
             attempts = trial.attempts()
             self._begin(trial, attempts[-1].place if attempts else "", max(len(attempts), 1))
@@ -81,6 +91,8 @@ class Standing:
             else:
                 last = trial.last_epoch()
                 self._train(trial, last, last)
+        for arm in self.arms:
+            self._look_up_best(arm)
 
     def trial_started(self, trial: Trial, place: str) -> None:
         self._begin(trial, place, len(trial.attempts()))
@@ -92,12 +104,16 @@ class Standing:
 
     def trial_ended(self, trial: Trial, outcome: Outcome) -> None:
         self._end(trial, outcome)
+        if outcome.state == "complete":
+            self._look_up_best(trial.request.arm)
         self.spending.trial_ended(trial, outcome)
 
     def _begin(self, trial: Trial, place: str, attempt: int) -> None:
         arm, before = self.arms[trial.request.arm], self.training.get(trial.key)
         if trial.request.phase == "confirm":
             arm.confirm = "running"
+        elif trial.request.phase == "shortlist":
+            arm.reruns[trial.request.trial] = "running"
         elif before is None:
             arm.states["running"] += 1
         epoch = before.epoch if before else 0
@@ -108,7 +124,7 @@ class Standing:
         if trial.request.phase == "search":
             self.search_member_epochs += new * len(trial.request.seeds)
         else:
-            self.confirm_member_epochs += new * len(trial.request.seeds)
+            self.repeat_member_epochs += new * len(trial.request.seeds)
 
     def _end(self, trial: Trial, outcome: Outcome) -> None:
         arm = self.arms[trial.request.arm]
@@ -118,13 +134,17 @@ class Standing:
         if trial.request.phase == "confirm":
             arm.confirm = outcome.state
             return
+        if trial.request.phase == "shortlist":
+            arm.reruns[trial.request.trial] = outcome.state
+            return
         self.ended_member_epochs += outcome.epochs * len(trial.request.seeds)
         arm.states["running"] -= 1
         arm.states[outcome.state] += 1
-        if outcome.state == "complete" and outcome.objective is not None:
-            better = min if self.study_file.objective.goal == "minimize" else max
-            if arm.best is None or better(arm.best, outcome.objective) != arm.best:
-                arm.best, arm.best_trial = outcome.objective, trial.request.trial
+
+    def _look_up_best(self, arm: str) -> None:
+        winner = self.record.winner(arm)
+        if winner is not None and winner.outcome is not None:
+            self.arms[arm].best, self.arms[arm].best_trial = winner.outcome.objective, winner.request.trial
 
     @property
     def planned(self) -> int:
@@ -137,7 +157,7 @@ class Standing:
 
     def time_left_s(self) -> float | None:
         """By the speed so far, over all launches; None before there is any."""
-        trained = self.search_member_epochs + self.confirm_member_epochs
+        trained = self.search_member_epochs + self.repeat_member_epochs
         if not trained or not self.pace.driven_s():
             return None
         search = self.study_file.search
@@ -145,8 +165,12 @@ class Standing:
         mean = self.ended_member_epochs / self.ended if self.ended else search.members * search.epochs
         begun = self.search_member_epochs - self.ended_member_epochs
         search_left = max(0.0, mean * (self.planned - self.ended) - begun)
-        confirm = len(self.arms) * confirm_members(self.record) * self.study_file.confirm_epochs()
-        return (search_left + max(0, confirm - self.confirm_member_epochs)) * self.pace.driven_s() / trained
+        shortlist = self.study_file.shortlist()
+        members = len(self.arms) * confirm_members(self.record)
+        if shortlist is not None:
+            members += shortlist.members * sum(arm.shortlisted for arm in self.arms.values())
+        repeats = members * self.study_file.confirm_epochs()
+        return (search_left + max(0, repeats - self.repeat_member_epochs)) * self.pace.driven_s() / trained
 
     def budgets(self) -> dict[str, tuple[float, float]]:
         """What has been used of each budget that the study has, and how much there is."""
@@ -181,6 +205,7 @@ class Standing:
             "running": running if driven else 0,
             "interrupted": 0 if driven else running,
             "waiting": max(0, arm.planned - arm.states.total()),
+            "shortlist": {"planned": arm.shortlisted, "ended": arm.reruns_ended},
             "confirm": arm.confirm if driven or arm.confirm != "running" else "interrupted",
             "best": arm.best,
             "best_trial": arm.best_trial,
@@ -209,6 +234,9 @@ class Standing:
         if failed_by:
             kinds = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in failed_by.most_common())
             yield f"failed   {kinds}"
+        if shortlisted := sum(arm.shortlisted for arm in self.arms.values()):
+            ended = sum(arm.reruns_ended for arm in self.arms.values())
+            yield f"again    {ended} of {shortlisted} on the shortlists trained on new seeds"
         # Drawn from another thread than the one that counts.
         trainings = list(self.training.values())
         for training in trainings[:RUNNING_SHOWN]:

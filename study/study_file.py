@@ -34,6 +34,7 @@ from study.sections import (
     Sampler,
     Search,
     Section,
+    Shortlist,
     Split,
     Storage,
     SuccessiveHalving,
@@ -56,7 +57,7 @@ from study.yaml_source import KeyPath
 
 __all__ = [
     "Budget", "Claim", "Confirm", "Data", "Hyperband", "Median", "NoPruning", "Objective", "Pruner", "Resources",
-    "Sampler", "Search", "Split", "Storage", "StudyFile", "SuccessiveHalving", "Tracking", "Wilcoxon",
+    "Sampler", "Search", "Shortlist", "Split", "Storage", "StudyFile", "SuccessiveHalving", "Tracking", "Wilcoxon",
     "read_study_file",
 ]  # fmt: skip
 
@@ -89,7 +90,9 @@ class StudyFile(Section):
         "have all of them.",
     )
     search: Search = Field(default=Search(), description="The first phase.")
-    confirm: Confirm | None = Field(default=Confirm(), description="The second phase; null leaves it out.")
+    confirm: Confirm | None = Field(
+        default=Confirm(), description="The winners again, from a shortlist; null leaves both out."
+    )
     objective: Objective = Field(
         default=Objective(), description="What the search improves, and what picks an arm's winner."
     )
@@ -140,6 +143,26 @@ class StudyFile(Section):
         """Length of a confirm run; 0 where there is no confirm phase."""
         return 0 if self.confirm is None else self.confirm.epochs or self.search.epochs
 
+    def shortlist(self) -> Shortlist | None:
+        """What is trained again to pick the winners; None where the search alone picks them."""
+        shortlist = self.confirm.shortlist if self.confirm else None
+        return shortlist if shortlist and shortlist.trials > 1 else None
+
+    def shortlist_of(self, n_trials: int) -> int:
+        """Of so many search trials of an arm those on its shortlist; one alone wins without being trained again."""
+        shortlist = self.shortlist()
+        length = min(shortlist.trials, n_trials) if shortlist else 0
+        return length if length > 1 else 0
+
+    def n_shortlisted(self) -> int:
+        """Trials on all shortlists, if as many complete."""
+        return sum(self.shortlist_of(self.trials_of(arm)) for arm in self.arms)
+
+    def shortlist_member_epochs(self) -> int:
+        """Epochs of all members of all shortlisted trials."""
+        shortlist = self.shortlist()
+        return self.n_shortlisted() * shortlist.members * self.confirm_epochs() if shortlist else 0
+
     def search_member_epochs(self) -> int:
         """Epochs of all members of all trials, if none is stopped early."""
         return self.n_trials() * self.search.members * self.search.epochs
@@ -147,6 +170,10 @@ class StudyFile(Section):
     def confirm_member_epochs(self) -> int:
         """Epochs of all members of the confirm phase."""
         return 0 if self.confirm is None else len(self.arms) * self.confirm.members * self.confirm_epochs()
+
+    def member_epochs(self) -> int:
+        """Epochs of all members of the whole study, if none is stopped early."""
+        return self.search_member_epochs() + self.shortlist_member_epochs() + self.confirm_member_epochs()
 
     def reference_of(self, claim: Claim) -> str | None:
         """The arm that ``claim`` is to replace."""

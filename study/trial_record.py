@@ -17,7 +17,7 @@ from study.json_files import append_json, read_json, read_json_lines, write_json
 from study.paths import TrialPaths
 
 State = Literal["complete", "pruned", "failed"]
-Phase = Literal["search", "confirm"]
+Phase = Literal["search", "shortlist", "confirm"]
 FailureKind = Literal["diverged", "out_of_memory", "crashed", "lost_node", "bug", "bad_input"]
 
 
@@ -27,10 +27,10 @@ class Request:
 
     Attributes:
         arm: the combination of losses.
-        trial: unique within the arm: ``t00``, ``t01``, ... in search; ``confirm``, ``confirm-2``, ... for the arm's
-            winner on fresh seeds.
+        trial: unique within the arm: ``t00``, ``t01``, ... in search; ``shortlist-t01`` for one of the best on new
+            seeds; ``confirm``, ``confirm-2``, ... for the arm's winner on fresh ones.
         phase: which phase it belongs to.
-        number: the trial's number in Optuna; in the confirm phase that of the winner.
+        number: the trial's number in Optuna; of a shortlisted or confirmed one that of the search trial it repeats.
         parameters: the sampled values.
         settings: the whole configuration, for ``TrainingConfig.from_mapping``.
         seeds: one member each.

@@ -206,11 +206,12 @@ def _show_winners(comparison: Comparison, console: Console) -> None:
     winners = {name: arm for name, arm in comparison.arms.items() if arm.winner is not None}
     if not winners:
         return
-    table = _table(("winner", "trial", "of", "picked", "confirmed", "optimism", "hours"))
+    table = _table(("winner", "trial", "of", "search", "shortlist", "confirmed", "optimism", "hours"))
     for name, arm in winners.items():
-        objective = _number(arm.picked, ".3f"), _number(arm.confirmed, ".3f"), _number(arm.optimism, "+.3f")
+        objective = [_number(value, ".3f") for value in (arm.picked, arm.shortlisted, arm.confirmed)]
+        objective.append(_number(arm.optimism, "+.3f"))
         table.add_row(name, arm.winner, str(arm.n_trials), *objective, f"{arm.seconds / 3600:.2f}")
-    caption = "The objective as picked and on fresh seeds: the best of many trials looks too good by the optimism."
+    caption = "The objective in the search and on fresh seeds: the best of many trials looks too good by the optimism."
     _print(table, caption, console)
     if comparison.differing:
         console.print("Parameters that are not the same in all winners:")

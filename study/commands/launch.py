@@ -179,8 +179,13 @@ def _plan(study_file: StudyFile, data: MotionData) -> str:
         f"Arms     {', '.join(study_file.arms)}",
         f"Search   {trials}, {search.members} members, {search.epochs} epochs; {method}",
     ]
+    epochs = study_file.confirm_epochs()
+    if shortlist := study_file.shortlist():
+        lines.append(
+            f"Again    the {shortlist.trials} best trials of each arm, {shortlist.members} members on new seeds, "
+            f"{epochs} epochs"
+        )
     if confirm:
-        epochs = study_file.confirm_epochs()
         lines.append(
             f"Confirm  each arm's winner, {confirm.members} members on fresh seeds, {epochs} epochs, test split"
         )

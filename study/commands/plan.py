@@ -70,6 +70,8 @@ def _calibrated(study_file: StudyFile, workers: list[int], as_json: bool, consol
         "study": study_file.name,
         "search_trials": study_file.n_trials(),
         "search_member_epochs": study_file.search_member_epochs(),
+        "shortlist_trials": study_file.n_shortlisted(),
+        "shortlist_member_epochs": study_file.shortlist_member_epochs(),
         "confirm_member_epochs": study_file.confirm_member_epochs(),
         "calibration": asdict(calibration),
         "estimates": [asdict(one) | {"total_s": one.total_s} for one in estimates],
@@ -82,15 +84,20 @@ def _calibrated(study_file: StudyFile, workers: list[int], as_json: bool, consol
         f"Search   {study_file.n_trials()} trials of {arms} arms, {search.members} members, {search.epochs} epochs: "
         f"{study_file.search_member_epochs()} epochs of one member"
     )
+    if shortlist := study_file.shortlist():
+        console.print(
+            f"Again    {study_file.n_shortlisted()} shortlisted trials, {shortlist.members} members, "
+            f"{study_file.confirm_epochs()} epochs: {study_file.shortlist_member_epochs()} epochs of one member"
+        )
     if confirm:
         console.print(
             f"Confirm  {arms} winners, {confirm.members} members, {study_file.confirm_epochs()} epochs: "
             f"{study_file.confirm_member_epochs()} epochs of one member"
         )
     console.print(f"Measured {calibration.epoch_s:.3g} s for one of them here, with every parameter at its default")
-    table = _table("trials at a time", "search", "confirm", "in all", "device hours", "disk")
+    table = _table("trials at a time", "search", "shortlist", "confirm", "in all", "device hours", "disk")
     for one in estimates:
-        times = (duration(seconds) for seconds in (one.search_s, one.confirm_s, one.total_s))
+        times = (duration(seconds) for seconds in (one.search_s, one.shortlist_s, one.confirm_s, one.total_s))
         table.add_row(str(one.slots), *times, f"{one.device_hours:.3g}", f"{one.disk_bytes / 1e6:.0f} MB")
     console.print(table)
     console.print("Nothing of it pruned. Replay a finished study to see what pruning saves: --simulate NAME.")
@@ -110,9 +117,11 @@ def _simulated(study_file: StudyFile, record: Record, workers: list[int], as_jso
         return
     pruner, sampler = study_file.pruner().name.replace("_", " "), study_file.search.sampler.name
     console.print(f"Replayed {record.paths.name}, {sampler} sampler, pruner: {pruner}")
-    table = _table("trials at a time", "search", "confirm", "in all", "device hours", "idle", "complete", "pruned")
+    table = _table(
+        "trials at a time", "search", "shortlist", "confirm", "in all", "device hours", "idle", "complete", "pruned"
+    )
     for one in forecasts:
-        times = (duration(seconds) for seconds in (one.search_s, one.confirm_s, one.makespan_s))
+        times = (duration(seconds) for seconds in (one.search_s, one.shortlist_s, one.confirm_s, one.makespan_s))
         states = (str(one.states.get(state, 0)) for state in ("complete", "pruned"))
         table.add_row(str(one.workers), *times, f"{one.device_hours:.3g}", f"{one.idle:.0%}", *states)
     console.print(table)

@@ -44,9 +44,11 @@ def _plan(record: Record) -> dict[str, Any]:
         "study": record.paths.name,
         "state": record.state(),
         "locked_at": _time(plan["created_at"]),
+        "plan_digest": record.plan_digest(),
         "data_digest": plan["data_digest"],
         "environment": plan["environment"],
         "amendments": asdict(record.amendments),
+        "test_split_opened": [asdict(opening) for opening in record.openings()],
         "file": plan["file"],
     }
 

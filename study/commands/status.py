@@ -2,6 +2,8 @@
 
 import json
 import time
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,15 @@ def _look(record: Record) -> tuple[dict[str, Any], RenderableType]:
     state, holder, reason = plain["state"], plain["holder"], plain["reason"]
     heading = f"{record.paths.name}: {state.replace('_', ' ')}" + (f", driven by {holder}" if holder else "")
     metric = record.study_file.objective
+    lock, code = record.plan_digest(), record.plan["environment"].get("code")
+    openings = record.openings()
+    plain |= {"plan_digest": lock, "code": code, "test_split_opened": [asdict(opening) for opening in openings]}
     lines = [f"best     {metric.metric}, {metric.goal}"] + ([f"reason   {reason}"] if reason else [])
+    lines.append(f"lock     {lock[:16]}" + (f", code {code[:16]}" if code else ""))
+    if openings:
+        last = datetime.fromtimestamp(openings[-1].time, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        times = "once" if len(openings) == 1 else f"{len(openings)} times"
+        lines.append(f"test     split opened {times}, last on {last} by {openings[-1].driver}")
     if state == "interrupted":
         lines.append(f"go on    {record.command('resume')}")
     return plain, Group(Text(heading), standing.view(driven=holder is not None), *map(Text, lines))

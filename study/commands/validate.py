@@ -40,6 +40,7 @@ def run(
 
 def plan(study_file: StudyFile) -> dict[str, Any]:
     """What the study would run at most."""
+    shortlist = study_file.shortlist()
     return {
         "arms": {arm: list(active_parameters(study_file, arm)) for arm in study_file.arms},
         "search": {
@@ -48,6 +49,13 @@ def plan(study_file: StudyFile) -> dict[str, Any]:
             "members": study_file.search.members,
             "epochs": study_file.search.epochs,
             "member_epochs": study_file.search_member_epochs(),
+        },
+        "shortlist": shortlist
+        and {
+            "runs": study_file.n_shortlisted(),
+            "members": shortlist.members,
+            "epochs": study_file.confirm_epochs(),
+            "member_epochs": study_file.shortlist_member_epochs(),
         },
         "confirm": study_file.confirm
         and {
@@ -62,6 +70,12 @@ def plan(study_file: StudyFile) -> dict[str, Any]:
 def _description(study_file: StudyFile) -> str:
     search, confirm, objective = study_file.search, study_file.confirm, study_file.objective
     options = "".join(f", {key} {value}" for key, value in study_file.data.options.items())
+    shortlist, epochs = study_file.shortlist(), study_file.confirm_epochs()
+    shortlisted = (
+        [f"         {study_file.n_shortlisted()} of them again, {shortlist.members} new members each, {epochs} epochs"]
+        if shortlist
+        else []
+    )
     arm_width = max(map(len, study_file.arms))
     lines = [
         f"{study_file.name} is valid. {study_file.question}".rstrip(),
@@ -69,10 +83,11 @@ def _description(study_file: StudyFile) -> str:
         f"Search   {study_file.n_trials()} trials, {study_file.trials_per_arm()} an arm",
         f"         {search.members} members each, {search.epochs} epochs, {search.sampler.name} sampler, "
         f"pruner {search.pruner.name}, {objective.goal} {objective.metric}",
+        *shortlisted,
         f"Confirm  {len(study_file.arms)} winners, {confirm.members} members each, {study_file.confirm_epochs()} epochs"
         if confirm
         else "Confirm  left out",
-        f"Cost     {study_file.search_member_epochs() + study_file.confirm_member_epochs()} member-epochs at most",
+        f"Cost     {study_file.member_epochs()} member-epochs at most",
         *(
             f"Claim    {claim.name}: {claim.candidate} for {study_file.reference_of(claim)}, {', '.join(claim.metrics)}"
             for claim in study_file.claims

@@ -1,6 +1,5 @@
 """What a report says in words and tables, in one language: the same content behind its page and its Markdown."""
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -122,7 +121,7 @@ def build_content(record: Record, comparison: Comparison, figures: Mapping[str, 
         search={arm: _search_note(figures, arm, words) for arm in comparison.arms},
         winners=list(_winners(comparison, words)),
         winner_headings=[
-            *(words(f"col_{key}") for key in ("arm", "trial", "picked", "confirmed", "optimism")),
+            *(words(f"col_{key}") for key in ("arm", "trial", "picked", "shortlisted", "confirmed", "optimism")),
             *comparison.differing,
         ],
         effects=list(_effects(comparison, words)),
@@ -342,7 +341,7 @@ def _search_note(figures: Mapping[str, Figure], arm: str, words: Words) -> str:
 def _winners(comparison: Comparison, words: Words) -> Iterator[list[str]]:
     for name, arm in comparison.arms.items():
         if arm.winner is not None:
-            objectives = _plain(arm.picked, ".3f", words), _plain(arm.confirmed, ".3f", words)
+            objectives = [_plain(value, ".3f", words) for value in (arm.picked, arm.shortlisted, arm.confirmed)]
             parameters = [_value(of_arm.get(name), words) for of_arm in comparison.differing.values()]
             yield [name, arm.winner, *objectives, _plain(arm.optimism, "+.3f", words), *parameters]
 
@@ -382,13 +381,18 @@ def _value(value: Any, words: Words) -> str:
 
 def _facts(record: Record, words: Words) -> Iterator[tuple[str, str]]:
     study_file, conclusion = record.study_file, record.conclusion()
-    yield words("plan_digest"), hashlib.sha256(record.paths.plan.read_bytes()).hexdigest()
+    yield words("plan_digest"), record.plan_digest()
+    yield words("code_digest"), record.plan["environment"].get("code", "–")
     yield words("data_digest"), record.plan["data_digest"]
     yield words("dataset"), study_file.data.dataset
     yield words("preset"), study_file.preset
     if study_file.confirm:
         yield words("seeds_confirm"), str(study_file.confirm.members + record.amendments.members)
     yield words("driven"), _localised(duration(record.driven_s()), words)
+    for opening in record.openings():
+        trials, winners = words.listed(opening.trials), ", ".join(map("/".join, opening.winners.items()))
+        text = words("test_opened_by", time=_date(opening.time), driver=opening.driver, winners=winners)
+        yield words("test_opened"), text + (words("test_opened_for", trials=trials) if opening.trials else "")
     if conclusion:
         yield words("ended"), _date(conclusion.ended_at)
         if conclusion.reason:

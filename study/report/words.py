@@ -186,10 +186,12 @@ ENGLISH: Mapping[str, str] = {
     "importance": "importance",
     "search_counts": "Complete {complete}, pruned {pruned}, failed {failed}",
     # winners
-    "winners_intro": "An arm's best trial was picked by {objective} on the validation split. The optimism of that "
-    "choice is by how much it comes out worse on fresh seeds.",
+    "winners_intro": "An arm's best trial was picked by {objective} on the validation split, first in the search and, "
+    "where there was a shortlist, then on new seeds. The optimism of the search is by how much it comes out worse on "
+    "fresh seeds.",
     "col_trial": "trial",
-    "col_picked": "picked",
+    "col_picked": "search",
+    "col_shortlisted": "shortlist",
     "col_confirmed": "confirmed",
     "col_optimism": "optimism",
     # failures
@@ -211,7 +213,11 @@ ENGLISH: Mapping[str, str] = {
     "for every z.",
     # plan
     "plan_intro": "The plan was locked on {date}, before the first trial, and the digest of the data with it.",
-    "plan_digest": "SHA-256 of plan.json",
+    "plan_digest": "lock (SHA-256 of plan, data and code)",
+    "code_digest": "code version (SHA-256)",
+    "test_opened": "test split opened",
+    "test_opened_by": "{time}, by {driver}, after these had won: {winners}",
+    "test_opened_for": "; for {trials}",
     "data_digest": "SHA-256 of the data",
     "dataset": "data set",
     "preset": "preset",
@@ -410,9 +416,11 @@ ITALIAN: Mapping[str, str] = {
     "importance": "importanza",
     "search_counts": "Complete {complete}, interrotte {pruned}, fallite {failed}",
     "winners_intro": "La prova migliore di un braccio è stata scelta con {objective} sull'insieme di validazione. "
-    "L'ottimismo di quella scelta è di quanto risulta peggiore su semi nuovi.",
+    "Dove c'era una rosa ristretta, ha deciso quella, su altri semi. L'ottimismo della ricerca è di quanto risulta "
+    "peggiore su semi nuovi.",
     "col_trial": "prova",
-    "col_picked": "scelto",
+    "col_picked": "ricerca",
+    "col_shortlisted": "rosa ristretta",
     "col_confirmed": "confermato",
     "col_optimism": "ottimismo",
     "failures_none": "Nessuna prova è fallita, nessun processo è andato perso, nessun membro è divergente o "
@@ -433,7 +441,11 @@ ITALIAN: Mapping[str, str] = {
     "failure_note": "I membri divergenti contano e non vengono mai tolti in silenzio. Un membro collassato predice un "
     "solo futuro per ogni z.",
     "plan_intro": "Il piano è stato fissato il {date}, prima della prima prova, insieme all'impronta dei dati.",
-    "plan_digest": "SHA-256 di plan.json",
+    "plan_digest": "blocco (SHA-256 di piano, dati e codice)",
+    "code_digest": "versione del codice (SHA-256)",
+    "test_opened": "insieme di test aperto",
+    "test_opened_by": "{time}, da {driver}, dopo che avevano vinto: {winners}",
+    "test_opened_for": "; per {trials}",
     "data_digest": "SHA-256 dei dati",
     "dataset": "insieme di dati",
     "preset": "configurazione di base",

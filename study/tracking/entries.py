@@ -83,6 +83,8 @@ def trial_entry(record: Record, trial: Trial, driven: bool) -> Entry:
     }
     if confirm:
         tags["study.winner"] = f"t{request.number:02d}"
+    if request.phase == "shortlist":
+        tags["study.repeats"] = f"t{request.number:02d}"
     if outcome is not None and outcome.cause:
         tags["study.cause"] = outcome.cause[:LONGEST_TAG]
     if outcome is not None and outcome.kind:
@@ -172,14 +174,13 @@ def _last_sign(trial: Trial) -> float:
 
 def _trial_points(trial: Trial, objective: Objective, outcome: Outcome | None, position: Position) -> Iterator[Metric]:
     """Epoch by epoch: means over members, standard deviations, how many diverged or collapsed, the best so far."""
-    better = min if objective.goal == "minimize" else max
     for epoch in _epochs_after(position, trial.paths.epochs):
         spread = {f"{name}.std": value for name, value in epoch["spread"].items() if name.startswith("val/")}
         counts = {name: float(epoch[name]) for name in ("diverged", "collapsed") if name in epoch}
         values = epoch["mean"] | spread | counts
         value = epoch["mean"].get(objective.metric, math.nan)
         if math.isfinite(value):
-            position.best = value if position.best is None else better(position.best, value)
+            position.best = value if position.best is None else min(position.best, value, key=objective.cost)
         if position.best is not None:
             # MLflow's tables show the last value, which is not the best.
             values["best/" + objective.metric.removeprefix("val/")] = position.best

@@ -27,7 +27,7 @@ search:
   epochs: 12
   sampler: {name: tpe, seed: 3}
   pruner: {name: successive_halving, grace_epochs: 3, reduction_factor: 2}
-confirm: {members: 3, epochs: 3}
+confirm: {members: 3, epochs: 3, shortlist: null}
 resources: {max_concurrent: 1}
 claims:
   - {name: gt replaces both, candidate: gt, metrics: [ade]}

@@ -47,7 +47,7 @@ search:
   epochs: 120
   sampler: {{name: tpe, seed: 3}}
   pruner: {{name: successive_halving, grace_epochs: 40, reduction_factor: 2}}
-confirm: {{members: 3, epochs: 60}}
+confirm: {{members: 3, epochs: 60, shortlist: null}}
 tracking: {{uri: '{uri}'}}
 """
 

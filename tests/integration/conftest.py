@@ -11,7 +11,7 @@ from hpgan_core.trainable import EpochReport, baselines_on_test, showcase
 from hpgan_core.windows import MotionData
 from study.job import train_job
 from study.paths import StudyPaths
-from study.phases import ConfirmPhase, Listener, SearchPhase
+from study.phases import ConfirmPhase, Listener, SearchPhase, ShortlistPhase
 from study.record import Record, References
 from study.study_file import StudyFile
 
@@ -38,7 +38,7 @@ PLAN: dict[str, Any] = {
         "sampler": {"name": "random", "seed": 5},
         "pruner": {"name": "successive_halving", "grace_epochs": 1, "reduction_factor": 2},
     },
-    "confirm": {"members": 3, "epochs": 2},
+    "confirm": {"members": 3, "epochs": 2, "shortlist": None},
 }
 
 MakeRecord = Callable[..., Record]
@@ -68,20 +68,23 @@ def make_record(motion: MotionData) -> MakeRecord:
 
 @pytest.fixture(scope="session")
 def drive(motion: MotionData) -> Drive:
-    """Run both phases to their end, one trial after the other, as the executor would."""
+    """Run all phases to their end, one trial after the other, as the executor would."""
 
     def run(record: Record, *listeners: Listener) -> None:
-        for build in (SearchPhase, ConfirmPhase) if record.study_file.confirm else (SearchPhase,):
+        for build in (SearchPhase, ShortlistPhase, ConfirmPhase) if record.study_file.confirm else (SearchPhase,):
             phase = build(record, list(listeners))
+            data = motion if build is ConfirmPhase else motion.sealed()
             while (job := phase.next_job()) is not None:
 
-                def report(epoch: EpochReport, phase: SearchPhase | ConfirmPhase = phase, key: str = job.key) -> None:
+                def report(
+                    epoch: EpochReport, phase: SearchPhase | ShortlistPhase | ConfirmPhase = phase, key: str = job.key
+                ) -> None:
                     if phase.on_epoch(key, epoch):
                         raise _StoppedError
 
                 phase.on_start(job.key, "here")
                 with suppress(_StoppedError):
-                    train_job(job, motion, report)
+                    train_job(job, data, report)
                 phase.on_end(job.key, None)
         record.write_baselines(baselines_on_test(motion, 4))
         record.conclude("finished", None)

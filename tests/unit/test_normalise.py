@@ -31,7 +31,7 @@ def test_metres_undoes_normalise(motion: MotionData, kind: str) -> None:
 @every_kind
 def test_only_training_people_are_looked_at(motion: MotionData, kind: str) -> None:
     unread = replace(motion.validation, frames=np.full_like(motion.validation.frames, np.nan))
-    blind = fit_normaliser(replace(motion, validation=unread, test=unread), kind)
+    blind = fit_normaliser(replace(motion, validation=unread, opened_test=unread), kind)
     seen = fit_normaliser(motion, kind)
     assert torch.equal(blind.mean, seen.mean)
     assert torch.equal(blind.scale, seen.scale)

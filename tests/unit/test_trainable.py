@@ -12,7 +12,7 @@ import torch
 
 from hpgan_core import groups, trainable
 from hpgan_core.config import TrainingConfig
-from hpgan_core.errors import BadInput
+from hpgan_core.errors import BadInput, SealedTestSplit
 from hpgan_core.evaluation import COLLAPSED_SHARE, evaluate_population, evaluation_windows
 from hpgan_core.groups import Groups
 from hpgan_core.metrics import BASELINES, METRICS
@@ -224,9 +224,20 @@ def test_the_test_split_is_opened_only_when_asked_and_only_at_the_end(tiny: Trai
     assert without_test == closed[-1].members
 
 
+def test_training_on_sealed_data_is_the_same_and_testing_on_it_is_refused_at_once(
+    tiny: TrainingConfig, motion: MotionData
+) -> None:
+    _, reports = ran(tiny, motion.sealed(), [0])
+    assert numbers(reports) == numbers(ran(tiny, motion, [0])[1])
+    told: list[EpochReport] = []
+    with pytest.raises(SealedTestSplit):
+        train(tiny, motion.sealed(), [0], told.append, test=True)
+    assert told == []
+
+
 def test_an_unopened_test_split_is_never_read(tiny: TrainingConfig, motion: MotionData) -> None:
     unread = replace(motion.test, frames=np.full_like(motion.test.frames, np.nan))
-    _, reports = ran(tiny, replace(motion, test=unread), [0])
+    _, reports = ran(tiny, replace(motion, opened_test=unread), [0])
     assert numbers(reports) == numbers(ran(tiny, motion, [0])[1])
 
 

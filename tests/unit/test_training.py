@@ -337,5 +337,5 @@ def test_the_ground_truth_loss_is_learned_from(tiny: TrainingConfig, motion: Mot
 
 def test_held_out_people_are_never_trained_on(tiny: TrainingConfig, motion: MotionData) -> None:
     unread = replace(motion.test, frames=np.full_like(motion.test.frames, np.nan))
-    blind = trained(tiny, replace(motion, validation=unread, test=unread), [0])
+    blind = trained(tiny, replace(motion, validation=unread, opened_test=unread), [0])
     assert_same_bits(networks(blind), networks(trained(tiny, motion, [0])))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hpgan_core.data.recordings import Recording, Recordings
-from hpgan_core.errors import BadInput
+from hpgan_core.errors import BadInput, SealedTestSplit
 from hpgan_core.skeleton import KINECT_V2
 from hpgan_core.streams import stream
 from hpgan_core.windows import Clips, MotionData, build_motion_data, gather, join
@@ -90,6 +90,15 @@ def test_gather_takes_consecutive_frames_for_any_shape_of_starts() -> None:
     windows = gather(frames, torch.tensor([[0, 7], [20, 3]]), WINDOW)
     assert windows.shape == (2, 2, WINDOW, 25, 3)
     assert torch.equal(windows[1, 0], frames[20:50])
+
+
+def test_sealed_data_is_the_same_data_without_its_test_split(motion: MotionData) -> None:
+    sealed = motion.sealed()
+    assert sealed.digest == motion.digest
+    assert sealed.train is motion.train
+    with pytest.raises(SealedTestSplit, match="the test split is sealed"):
+        len(sealed.test)
+    assert len(motion.test) > 0
 
 
 def test_people_are_in_one_split_alone(recordings: Recordings, motion: MotionData) -> None:

@@ -22,7 +22,7 @@ PLAN: dict[str, Any] = {
         "gt_weight": {"type": "float", "min": 0.01, "max": 10.0, "log": True, "default": 1.0},
     },
     "search": {"trials_per_arm": 4, "members": 2, "epochs": 4, "pruner": {"name": "none"}},
-    "confirm": {"members": 3},
+    "confirm": {"members": 3, "shortlist": None},
     "claims": [{"name": "gt replaces both", "candidate": "gt", "metrics": ["ade"]}],
 }
 

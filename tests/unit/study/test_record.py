@@ -227,3 +227,13 @@ def test_a_study_set_aside_takes_the_next_free_name(tmp_path: Path, new_record: 
     assert Record.open(tmp_path, "small").set_aside() == "small.2"
     assert not StudyPaths(tmp_path, "small").folder.exists()
     assert [trial.key for trial in Record(StudyPaths(tmp_path, "small.1")).trials()] == ["gt/t00"]
+
+
+def test_a_plan_that_was_changed_after_it_was_locked_is_noticed(new_record: NewRecord) -> None:
+    record = new_record()
+    assert record.plan_digest() == record.plan["digest"]
+    plan = json.loads(record.paths.plan.read_text())
+    plan["file"]["claims"][0]["alpha"] = 0.2
+    record.paths.plan.write_text(json.dumps(plan))
+    with pytest.raises(DamagedRecord, match="it has been changed since it was locked"):
+        Record(record.paths).plan_digest()
