@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.engine import NAMESPACE, ROOT, run
-from tests.cluster.stack import Drive, Stack
+from tests.cluster.stack import PATIENCE_S, Drive, Stack
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -29,6 +29,14 @@ OUTAGE_S = 20
 def answer(stack: Stack, url: str, *headers: str) -> int:
     """The status that a worker of the cluster gets."""
     return int(stack.execute("ray-worker", "python3", "-c", ANSWER, url, *headers))
+
+
+def wait_for_workers(stack: Stack, number: int) -> None:
+    """Wait until so many nodes for trials are part of the cluster."""
+    script = "import ray; ray.init('auto', log_to_driver=False); print(int(ray.cluster_resources().get('CPU', 0)))"
+    deadline = time.monotonic() + PATIENCE_S
+    while int(stack.python("ray-head", script)) < number:
+        assert time.monotonic() < deadline, stack.compose("logs", "--tail", "30", "ray-worker")
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +141,15 @@ def test_a_killed_worker_costs_no_trial(stack: Stack, drive: Drive) -> None:
 
 
 def test_a_database_that_restarts_is_waited_for(stack: Stack, drive: Drive) -> None:
-    ended = len(stack.outcomes("faults"))
+    query = "SELECT count(*) FROM trials WHERE state <> 'RUNNING'"
+
+    def told() -> int:
+        return int(stack.compose("exec", "-T", "-u", "postgres", "postgres", "psql", "-Atd", "optuna", "-c", query))
+
+    before = told()
     stack.compose("restart", "postgres")
-    drive.wait_until(lambda: len(stack.outcomes("faults")) > ended)
+    stack.up("--scale", "ray-worker=3")
+    drive.wait_until(lambda: told() > before)
 
 
 def test_mlflow_off_the_network_delays_nothing(stack: Stack, drive: Drive) -> None:
@@ -161,14 +175,16 @@ def test_a_stopped_study_says_how_to_go_on(stack: Stack, drive: Drive) -> None:
 
 
 def test_a_killed_head_costs_the_driver_and_no_result(stack: Stack) -> None:
-    drive = stack.study("resume", "faults", "--add-trials", "2")
+    drive = stack.study("resume", "faults")
     drive.wait_until(lambda: stack.training("faults"))
     (container,) = stack.containers("ray-head")
     os.kill(int(stack.engine.docker("inspect", "--format", "{{.State.Pid}}", container)), signal.SIGKILL)
     text = drive.end(1)
     print(text[-1500:])
     stack.up("--scale", "ray-worker=3")
-    stack.study("resume", "faults").end()
+    wait_for_workers(stack, 3)
+    # A budget that has been spent: what is in training is ended, the winners are confirmed.
+    stack.study("launch", "search_spaces/faults.yaml", "--set", "budget.trials=2").end(5)
     stack.check_ledgers("faults")
 
 
