@@ -36,6 +36,7 @@ confirm: {members: 3, epochs: 30}
 SMALL = (
     STUDY_FILE.replace("name: faults", "name: small").replace("arm: 40", "arm: 4").replace("epochs: 60", "epochs: 5")
 )
+HEAD = STUDY_FILE.replace("name: faults", "name: head").replace("arm: 40", "arm: 4")
 # One configuration fits into a worker, the other one does not.
 HOG = """\
 name: hog
@@ -65,7 +66,7 @@ class Stack:
                 shutil.copytree(source, ours, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, ours)
-        for text in (STUDY_FILE, SMALL, HOG):
+        for text in (STUDY_FILE, HEAD, SMALL, HOG):
             name = text.partition("\n")[0].removeprefix("name: ")
             (folder / "search_spaces" / f"{name}.yaml").write_text(text)
         run("make", "secrets", cwd=folder)
