@@ -520,7 +520,7 @@ class TestSearch:
             ),
             ("storage: {url: 'postgresql+psycopg://me@host/db?password=secret'}", "storage.url: must hold no password"),
             (
-                "storage: {url: 'postgresql://me:secret@host/db'}",
+                "storage: {url: 'postgresql://me:secret@host/db'}",  # pragma: allowlist secret
                 "must be postgresql+psycopg://USER@HOST/DATABASE, found 'postgresql://***@host/db'",
             ),
         ],
