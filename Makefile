@@ -61,7 +61,7 @@ release-check: install  ## build the wheel, install it alone, and run the packag
 	$(BIN)/python tests/release/check.py
 # Random, hexadecimal, one a file; those that exist stay. Containers read them as another user: the folder guards them.
 SECRETS := $(addprefix secrets/,postgres_password mlflow_db_password optuna_db_password reader_db_password \
-	mlflow_admin_password mlflow_server_key ray_auth_token)
+	ray_auth_token)
 secrets: $(SECRETS)  ## make the passwords and tokens of docker-compose.yml
 
 $(SECRETS):

@@ -63,9 +63,12 @@ def _check_optuna(study: Path, record: dict[str, dict[str, Any]], storage: optun
     for trial in record.values():
         if trial["request"]["phase"] == "search":
             numbers[trial["request"]["arm"]].append(trial["request"]["number"])
-    names = {name.rpartition("/")[2]: name for name in optuna.get_all_study_names(storage)}
+    # A server has the arms of many studies.
+    study_name, known = plan["file"]["name"], set(optuna.get_all_study_names(storage))
+    shared = f"{study_name}.{plan['id'][:8]}"
     for arm in plan["file"]["arms"]:
-        trials = optuna.load_study(study_name=names[arm], storage=storage).trials
+        (name,) = {f"{study_name}/{arm}", f"{shared}/{arm}"} & known
+        trials = optuna.load_study(study_name=name, storage=storage).trials
         assert [trial.number for trial in trials] == sorted(numbers[arm]), f"Optuna has other trials of {arm}"
         for there in trials:
             key = f"{arm}/t{there.number:02d}"

@@ -21,7 +21,7 @@ SHIPPED = (
 )  # fmt: skip
 PATIENCE_S = 240
 
-# Trials of some ten seconds, so that there is always one in training to injure.
+# Trials of some ten seconds, and more of them than anybody waits for: there is always one in training to injure.
 STUDY_FILE = """\
 name: faults
 data: {dataset: synthetic, people: 5, clips_per_action: 1, frames: 40}
@@ -30,10 +30,13 @@ training: {critic_size: 16, z_size: 8, batch_size: 4, evaluation_windows: 8, eva
 parameters:
   hidden_size: {type: categorical, values: [8, 16], default: 16}
   gt_weight: {type: float, min: 0.01, max: 10.0, log: true, default: 1.0}
-search: {trials_per_arm: 4, members: 2, epochs: 80, sampler: {name: tpe, seed: 3}, pruner: {name: none}}
+search: {trials_per_arm: 40, members: 2, epochs: 60, sampler: {name: tpe, seed: 3}, pruner: {name: none}}
 confirm: {members: 3, epochs: 30}
 """
-SMALL = STUDY_FILE.replace("name: faults", "name: small").replace("epochs: 80", "epochs: 5").replace("30}", "3}")
+SMALL = (
+    STUDY_FILE.replace("name: faults", "name: small").replace("arm: 40", "arm: 4").replace("epochs: 60", "epochs: 5")
+)
+HEAD = STUDY_FILE.replace("name: faults", "name: head").replace("arm: 40", "arm: 4")
 # One configuration fits into a worker, the other one does not.
 HOG = """\
 name: hog
@@ -63,7 +66,7 @@ class Stack:
                 shutil.copytree(source, ours, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, ours)
-        for text in (STUDY_FILE, SMALL, HOG):
+        for text in (STUDY_FILE, HEAD, SMALL, HOG):
             name = text.partition("\n")[0].removeprefix("name: ")
             (folder / "search_spaces" / f"{name}.yaml").write_text(text)
         run("make", "secrets", cwd=folder)

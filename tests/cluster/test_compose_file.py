@@ -13,15 +13,12 @@ import pytest
 from tests.cluster.engine import ROOT
 
 COMPOSE, HADOLINT = (str(Path(sys.executable).with_name(name)) for name in ("docker-compose", "hadolint"))
-FILES = ("docker-compose.yml", "deploy/mlflow-passwords.yml")
 PROFILES = ("gpu", "study", "dashboard")
 
 
-def config(
-    *arguments: str, text: str | None = None, files: tuple[str, ...] = FILES
-) -> subprocess.CompletedProcess[str]:
-    """Resolve the shipped files, or ``text`` in their place."""
-    named = [word for name in files for word in ("-f", name)] if text is None else ["-f", "-"]
+def config(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Resolve the shipped file, or ``text`` in its place."""
+    named = ["-f", "docker-compose.yml" if text is None else "-"]
     options = [*named, "--project-directory", ".", *(f"--profile={profile}" for profile in PROFILES)]
     return subprocess.run(
         [COMPOSE, *options, "config", *arguments],
@@ -34,7 +31,7 @@ def services() -> dict[str, Any]:
     done = config("--format", "json")
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)["services"]
-    assert len(found) == 8
+    assert len(found) == 7
     return found
 
 
@@ -101,7 +98,7 @@ def test_ports_are_published_to_this_machine_alone(services: dict[str, Any]) -> 
 
 def test_the_database_is_on_a_network_of_those_that_need_it(services: dict[str, Any]) -> None:
     with_database = {name for name, service in services.items() if "db" in service["networks"]}
-    assert with_database == {"postgres", "mlflow", "study", "optuna-tables", "optuna-dashboard"}
+    assert with_database == {"postgres", "mlflow", "study", "optuna-dashboard"}
     assert json.loads(config("--format", "json").stdout)["networks"]["db"]["internal"]
 
 

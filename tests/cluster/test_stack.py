@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.engine import NAMESPACE, ROOT, run
 from tests.cluster.stack import Drive, Stack
 
 pytestmark = pytest.mark.timeout(1500)
@@ -133,9 +132,15 @@ def test_a_killed_worker_costs_no_trial(stack: Stack, drive: Drive) -> None:
 
 
 def test_a_database_that_restarts_is_waited_for(stack: Stack, drive: Drive) -> None:
-    ended = len(stack.outcomes("faults"))
+    query = "SELECT count(*) FROM trials WHERE state <> 'RUNNING'"
+
+    def told() -> int:
+        return int(stack.compose("exec", "-T", "-u", "postgres", "postgres", "psql", "-Atd", "optuna", "-c", query))
+
+    before = told()
     stack.compose("restart", "postgres")
-    drive.wait_until(lambda: len(stack.outcomes("faults")) > ended)
+    stack.up("--scale", "ray-worker=3")
+    drive.wait_until(lambda: told() > before)
 
 
 def test_mlflow_off_the_network_delays_nothing(stack: Stack, drive: Drive) -> None:
@@ -161,15 +166,15 @@ def test_a_stopped_study_says_how_to_go_on(stack: Stack, drive: Drive) -> None:
 
 
 def test_a_killed_head_costs_the_driver_and_no_result(stack: Stack) -> None:
-    drive = stack.study("resume", "faults", "--add-trials", "2")
-    drive.wait_until(lambda: stack.training("faults"))
+    drive = stack.study("launch", "search_spaces/head.yaml")
+    drive.wait_until(lambda: stack.training("head"))
     (container,) = stack.containers("ray-head")
     os.kill(int(stack.engine.docker("inspect", "--format", "{{.State.Pid}}", container)), signal.SIGKILL)
     text = drive.end(1)
     print(text[-1500:])
     stack.up("--scale", "ray-worker=3")
-    stack.study("resume", "faults").end()
-    stack.check_ledgers("faults")
+    stack.study("resume", "head").end()
+    stack.check_ledgers("head")
 
 
 def test_a_trial_that_takes_too_much_memory_fails_and_its_machine_lives(stack: Stack) -> None:
@@ -196,7 +201,7 @@ def test_a_bad_study_file_ends_with_its_exit_code(stack: Stack) -> None:
 
 
 def test_the_dashboard_reads_and_cannot_write(stack: Stack) -> None:
-    stack.up("--scale", "ray-worker=3", "optuna-dashboard")
+    stack.up("optuna-dashboard")
     api = "http://127.0.0.1:8080/api/studies"
     names = json.loads(stack.engine.run_inside("curl", "-sf", "--retry", "5", "--retry-all-errors", api))[
         "study_summaries"
@@ -233,42 +238,3 @@ def test_no_secret_is_anywhere_but_in_its_file(stack: Stack) -> None:
         if secret.encode() in text
     ]
     assert not found
-
-
-def test_what_was_backed_up_can_be_restored(stack: Stack) -> None:
-    """By the very commands of docs/cluster.md."""
-    page = (ROOT / "docs" / "cluster.md").read_text()
-    backup, restore = (
-        page.partition(f"<!-- {name} -->\n```sh\n")[2].partition("```")[0] for name in ("backup", "restore")
-    )
-    assert "pg_dump" in backup
-    assert "pg_restore" in restore
-    run("bash", "-euc", backup, environment=stack.environment, cwd=stack.folder)
-    stack.compose("--profile", "dashboard", "down", "--volumes")
-    assert not stack.record("faults").exists()
-    run("bash", "-euc", restore, environment=stack.environment, cwd=stack.folder)
-    stack.check_ledgers("faults")
-
-
-def test_down_and_up_keeps_everything(stack: Stack) -> None:
-    stack.compose("down")
-    stack.up()
-    stack.check_ledgers("small")
-
-
-def test_with_passwords_mlflow_serves_those_who_have_one(stack: Stack) -> None:
-    stack.environment["COMPOSE_FILE"] = "docker-compose.yml:deploy/mlflow-passwords.yml"
-    stack.up()
-    api = "http://mlflow:5000/api/2.0/mlflow/experiments/search?max_results=1"
-    assert answer(stack, api) == 401
-    stack.study("resume", "small", "--add-trials", "1").end()
-    stack.check_ledgers("small")
-
-
-def test_nothing_is_left_behind(stack: Stack) -> None:
-    stack.compose("--profile", "dashboard", "down", "--volumes")
-    assert stack.engine.docker("ps", "--quiet", "--all") == ""
-    assert stack.engine.docker("volume", "ls", "--quiet") == ""
-    stack.engine.stop()
-    assert NAMESPACE not in run("ip", "netns", "list")
-    assert "docker" not in run("iptables-save").lower()
