@@ -124,11 +124,18 @@ def plan(
     simulate: Annotated[
         str | None, typer.Option(help="Replay the recorded curves of this study instead of measuring.", metavar="NAME")
     ] = None,
+    sd: Annotated[
+        float | None,
+        typer.Option(help="SD of the paired differences in log badness, for the power of claims.", min=1e-9),
+    ] = None,
+    pilot: Annotated[
+        str | None, typer.Option(help="A confirmed study with the same claims: SD and margins.", metavar="NAME")
+    ] = None,
     studies: Studies = STUDIES,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say what a study would take: trials, time by number of workers, device hours, disk."""
+    """Say what a study would take: trials, time by workers, device hours, disk; and the power of its claims."""
     from study.commands import plan as verb
 
     _run(
@@ -139,6 +146,8 @@ def plan(
             data_root=data,
             workers=workers or (),
             simulate=simulate,
+            sd=sd,
+            pilot=pilot,
             studies=studies,
             as_json=as_json,
             console=_console(as_json),

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hpgan_core.metrics import METRICS
+from study.comparison import compare
 from study.estimate import calibrate, estimate
+from study.foresight import PlannedPower, planned_power
 from study.motion import load_motion
 from study.record import Record
 from study.standing import duration
@@ -29,11 +31,13 @@ def run(
     data_root: Path | None,
     workers: Sequence[int],
     simulate: str | None,
+    sd: float | None,
+    pilot: str | None,
     studies: Path,
     as_json: bool,
     console: Console,
 ) -> None:
-    """Say what a study would take, for several numbers of workers.
+    """Say what a study would take, for several numbers of workers, and what its claims could show.
 
     Args:
         file: the study file.
@@ -41,17 +45,21 @@ def run(
         data_root: other recordings.
         workers: numbers of trials at a time; default: one for each trial that this machine's processors hold, and more.
         simulate: a study whose recorded curves are replayed instead of a calibration here.
+        sd: of the paired differences that claims are about, in log badness.
+        pilot: a confirmed study with the same claims, which gives SD and margins.
         studies: folder of all studies.
         as_json: print JSON.
         console: where to tell.
 
     Raises:
-        BadStudyInput, BadInput: the file or the data cannot be used, or the study to replay lacks an arm.
+        BadStudyInput, BadInput: the file or the data cannot be used, the study to replay lacks an arm, or the pilot has
+            decided none of the claims.
     """
     study_file = read_study_file(file, overrides, data_root, METRICS)
     numbers = sorted(set(workers)) or _usual_workers(study_file)
+    power = planned_power(study_file, sd, compare(Record.open(studies, pilot)) if pilot else None)
     if simulate is None:
-        _calibrated(study_file, numbers, as_json, console)
+        _calibrated(study_file, numbers, power, as_json, console)
     else:
         _simulated(study_file, Record.open(studies, simulate), numbers, as_json, console)
 
@@ -61,7 +69,9 @@ def _usual_workers(study_file: StudyFile) -> list[int]:
     return sorted({here, 4 * here, 16 * here})
 
 
-def _calibrated(study_file: StudyFile, workers: list[int], as_json: bool, console: Console) -> None:
+def _calibrated(
+    study_file: StudyFile, workers: list[int], power: PlannedPower | None, as_json: bool, console: Console
+) -> None:
     data = load_motion(study_file.data)
     with console.status("Training a few steps ..."):
         calibration = calibrate(study_file, data)
@@ -75,6 +85,7 @@ def _calibrated(study_file: StudyFile, workers: list[int], as_json: bool, consol
         "confirm_member_epochs": study_file.confirm_member_epochs(),
         "calibration": asdict(calibration),
         "estimates": [asdict(one) | {"total_s": one.total_s} for one in estimates],
+        "power": asdict(power) if power else None,
     }
     if as_json:
         print(json.dumps(plain, indent=2))
@@ -101,6 +112,33 @@ def _calibrated(study_file: StudyFile, workers: list[int], as_json: bool, consol
         table.add_row(str(one.slots), *times, f"{one.device_hours:.3g}", f"{one.disk_bytes / 1e6:.0f} MB")
     console.print(table)
     console.print("Nothing of it pruned. Replay a finished study to see what pruning saves: --simulate NAME.")
+    if power:
+        _show_power(power, console)
+
+
+def _show_power(power: PlannedPower, console: Console) -> None:
+    console.print(
+        f"\nPower    of {power.seeds} seeds to show non-inferiority where there is no difference, at "
+        f"{power.level:.1%} (Holm's first step)",
+        soft_wrap=True,
+    )
+    if any(one.power is not None for one in power.claims):
+        table = _table("claim", "metric", "margin", "SD", "power", "seeds for 80 %")
+        for one in power.claims:
+            margin, sd = ("-" if value is None else f"{value:.3g}" for value in (one.margin, one.sd))
+            share = "-" if one.power is None else f"{one.power:.0%}"
+            table.add_row(one.claim, one.metric, margin, sd, share, str(one.seeds_needed or "-"))
+        console.print(table)
+        return
+    table = _table("margin / SD", *(f"{ratio:g}" for ratio, _, _ in power.by_ratio))
+    table.add_row("power", *(f"{share:.0%}" for _, share, _ in power.by_ratio))
+    table.add_row("seeds for 80 %", *(str(seeds or "-") for _, _, seeds in power.by_ratio))
+    console.print(table)
+    console.print(
+        "SD of the paired difference in log badness. Give one with --sd where claims have a margin, or both from a "
+        "confirmed study: --pilot NAME.",
+        soft_wrap=True,
+    )
 
 
 def _simulated(study_file: StudyFile, record: Record, workers: list[int], as_json: bool, console: Console) -> None:

@@ -1,5 +1,6 @@
 """Between Tune, which asks and tells through three interfaces, and the foreman, who decides."""
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +19,8 @@ from study.record import Failure
 
 T = TypeVar("T")
 
+# A process takes seconds to start, and until then no run ends: work of a moment is left to the first.
+ALONE_S = 1.0
 # Of a process that died before it could say where it is.
 UNKNOWN_PLACE = "unknown"
 
@@ -74,6 +77,7 @@ class Adapter(Searcher):
         self._failures: dict[str, list[Failure]] = {}
         self._again: deque[Job] = deque()
         self._nothing_left = False
+        self._first_started_at: float | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles its searcher into files that nobody reads; ours holds locks and databases.
@@ -81,13 +85,19 @@ class Adapter(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         self._find_unstartable()
-        if len(self._running) < self.slots.number() and (job := self._next_job()) is not None:
+        has_room = len(self._running) < self.slots.number() and not self._is_momentary()
+        if has_room and (job := self._next_job()) is not None:
             self._running[trial_id] = _Attempt(job)
             return {"job": asdict(job)}
         if self._running and not self.broken:
             return None
         self.is_done = True
         return str(Searcher.FINISHED)
+
+    def _is_momentary(self) -> bool:
+        """Whether the first process trains, and may be through with everything before another would have started."""
+        started_at = self._first_started_at
+        return bool(self._running) and (started_at is None or time.monotonic() - started_at < ALONE_S)
 
     def _next_job(self) -> Job | None:
         if self._again:
@@ -105,6 +115,7 @@ class Adapter(Searcher):
         attempt = self._running[trial_id]
         key, stop = attempt.job.key, False
         if "node" in result:
+            self._first_started_at = self._first_started_at or time.monotonic()
             attempt.node, attempt.process = result["node"], result["pid"]
             self._call(lambda: self.foreman.on_start(key, result["hostname"]))
             who = key, result["hostname"], result["pid"], dict(result["environment"])

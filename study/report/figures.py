@@ -13,8 +13,8 @@ from study.pareto import pareto_front
 from study.record import Record, Trial
 from study.report.motions import Motions
 from study.search import parameter_importances
-from study.space import active_parameters
-from study.stats import mean_interval
+from study.space import active_parameters, first_values
+from study.stats import expected_best, mean_interval
 
 # Shown as learning curves beside the objective, where they were measured.
 CURVES = tuple(metric for metric, _, _ in COLUMNS)
@@ -54,6 +54,7 @@ def build_figures(record: Record, comparison: Comparison, motions: Motions | Non
         Figure("learning", LEARNING, list(_learning(record))),
         _search(record),
         Figure("importances", IMPORTANCES, list(_importances(record))),
+        Figure("best_of_n", BEST_OF_N, list(_best_of_n(record))),
         Figure("pareto", PARETO, list(_pareto(record, comparison))),
         Figure("failures", FAILURES, list(_failures(record))),
     ]
@@ -178,6 +179,27 @@ def _importances(record: Record) -> Iterator[Sequence[Any]]:
         shares = parameter_importances(active_parameters(record.study_file, arm), complete)
         for name, share in shares.items():
             yield arm, name, share, len(complete)
+
+
+BEST_OF_N = ("arm", "n", "expected_best")
+
+
+def _best_of_n(record: Record) -> Iterator[Sequence[Any]]:
+    """What a search of n trials finds on average, where trials are independent: not chosen by results, nor pruned."""
+    study_file = record.study_file
+    if study_file.search.sampler.learns or study_file.pruner().name != "none":
+        return
+    objective = study_file.objective
+    for arm in study_file.arms:
+        n_given = len(first_values(study_file, arm))
+        found = [
+            objective.cost(outcome.objective)
+            for trial in record.trials(arm, "search")
+            if trial.request.number >= n_given and (outcome := trial.outcome) and outcome.objective is not None
+        ]
+        for n in range(1, len(found) + 1):
+            # A cost is the objective with the sign that makes less better, and back again.
+            yield arm, n, objective.cost(expected_best(found, n))
 
 
 PARETO = ("arm", "kind", "seed", "ade", "ade_low", "ade_high", "apd", "apd_low", "apd_high", "front")

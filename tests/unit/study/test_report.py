@@ -287,3 +287,30 @@ def test_vendored_libraries_are_the_ones_that_their_readme_names() -> None:
     for name, digest in rows:
         assert hashlib.sha256((REPORT / "vendor" / name).read_bytes()).hexdigest() == digest
         assert (REPORT / "vendor" / f"{name.split('.')[0]}.LICENSE").exists()
+
+
+@pytest.mark.parametrize("goal", ["minimize", "maximize"])
+def test_the_expected_best_of_n_is_told_where_trials_are_independent(
+    new_record: Callable[..., Record], add_trial: Callable[..., Trial], goal: str
+) -> None:
+    search = {"trials_per_arm": 4, "members": 2, "epochs": 4, "pruner": {"name": "none"}}
+    record = new_record(
+        search=search | {"sampler": {"name": "random"}}, objective={"metric": "val/score", "goal": goal}
+    )
+    for number, value in enumerate((9.0, 0.5, 0.3, 0.7)):
+        add_trial(record, "gt", f"t{number:02d}", [value])
+    rows = build_figures(record, compare(record), None)["best_of_n"].rows
+    best = (
+        {1: 0.5, 2: (0.3 + 0.3 + 0.5) / 3, 3: 0.3} if goal == "minimize" else {1: 0.5, 2: (0.5 + 0.7 + 0.7) / 3, 3: 0.7}
+    )
+    # The first trial is the default, which nobody has drawn.
+    assert [(arm, n, pytest.approx(value)) for arm, n, value in rows] == [("gt", n, best[n]) for n in (1, 2, 3)]
+
+
+def test_trials_that_a_sampler_chose_by_results_have_no_expected_best(
+    new_record: Callable[..., Record], add_trial: Callable[..., Trial]
+) -> None:
+    record = new_record()
+    add_trial(record, "gt", "t00", [0.5])
+    add_trial(record, "gt", "t01", [0.4])
+    assert not build_figures(record, compare(record), None)["best_of_n"].rows

@@ -1,5 +1,6 @@
 """Intervals against known numbers and SciPy's own."""
 
+import itertools
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy import stats
 from study.stats import (
     EXACT_SEEDS,
     bootstrap_upper_bound,
+    expected_best,
     holm,
     interquartile_mean_difference,
     mean_interval,
@@ -160,3 +162,10 @@ def test_levels_decide_as_adjusted_ps_do() -> None:
         family = holm(p.tolist(), alphas.tolist())
         by_level = [own <= level for own, level in zip(p, family.levels, strict=True)]
         assert by_level == [own <= alpha for own, alpha in zip(family.adjusted, alphas, strict=True)]
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 7])
+def test_expected_best_is_the_mean_over_all_choices(n: int) -> None:
+    costs = [0.7, 0.2, 0.9, 0.2, 0.5, 1.4, 0.3]
+    choices = [min(choice) for choice in itertools.combinations(costs, n)]
+    assert expected_best(costs, n) == pytest.approx(sum(choices) / len(choices))
