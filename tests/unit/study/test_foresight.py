@@ -20,7 +20,7 @@ def test_without_any_number_power_is_told_by_ratio(study_with: StudyWith) -> Non
     power = planned_power(study_with(confirm={"members": 10}, claims=[CLAIM]), None, None)
     assert power is not None
     assert [(one.margin, one.sd, one.power) for one in power.claims] == [(None, None, None)] * 2
-    # The handbook's table of the field: 80 % at 27, 13, 8, 5, 4 seeds.
+    # As docs/structure.md has it.
     assert [seeds for _, _, seeds in power.by_ratio] == [27, 13, 8, 5, 4]
     assert [ratio for ratio, share, _ in power.by_ratio if share >= 0.8] == [1.0, 1.5, 2.0]
 
