@@ -16,6 +16,7 @@ print(*project["dependencies"], *project["optional-dependencies"]["cluster"], se
     && pip install -c constraints.txt -r requirements.txt
 COPY README.md LICENSE ./
 COPY hpgan_core hpgan_core
+COPY search_spaces search_spaces
 COPY study study
 RUN pip install --no-deps .
 
