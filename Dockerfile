@@ -1,5 +1,5 @@
 # The image of every service of ours in docker-compose.yml. For GPUs, whose torch is the one of the package index:
-#   docker compose build --build-arg TORCH_INDEX=https://pypi.org/simple
+#   docker compose build --build-arg TORCH_INDEX=
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
@@ -9,13 +9,14 @@ WORKDIR /source
 RUN python3 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY constraints.txt pyproject.toml ./
-RUN pip install --index-url "${TORCH_INDEX}" "$(grep '^torch==' constraints.txt)"
+RUN PIP_INDEX_URL="${TORCH_INDEX}" pip install "$(grep '^torch==' constraints.txt)"
 # Everything but our own code, so that a change of it builds in seconds.
 RUN python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 print(*project["dependencies"], *project["optional-dependencies"]["cluster"], sep="\n")' > requirements.txt \
     && pip install -c constraints.txt -r requirements.txt
 COPY README.md LICENSE ./
 COPY hpgan_core hpgan_core
+COPY search_spaces search_spaces
 COPY study study
 RUN pip install --no-deps .
 

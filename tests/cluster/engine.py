@@ -22,7 +22,6 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpga
 NAMESPACE = f"hpgan-{os.getpid()}"
 PROGRAMS = ("/usr/sbin/dockerd", "/usr/bin/docker", "mmdebstrap", "ip", "nsenter")
 SLIM = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale")]
-MIRROR = "http://deb.debian.org/debian"
 START_S = 60
 
 
@@ -94,10 +93,11 @@ class Engine:
 
     def make_base_images(self) -> None:
         """Stand-ins for the images that Dockerfile and docker-compose.yml name."""
+        mirror = _mirror()
         packages = "--include=python3,python3-venv,ca-certificates"
-        python = _kept("python.tar", lambda path: run("mmdebstrap", *_BASE, packages, "bookworm", str(path), MIRROR))
+        python = _kept("python.tar", lambda path: run("mmdebstrap", *_BASE, packages, "bookworm", str(path), mirror))
         packages = "--include=postgresql-17"
-        postgres = _kept("postgres.tar", lambda path: run("mmdebstrap", *_BASE, packages, "trixie", str(path), MIRROR))
+        postgres = _kept("postgres.tar", lambda path: run("mmdebstrap", *_BASE, packages, "trixie", str(path), mirror))
         self.docker("import", str(python), "debian-python")
         self.docker("import", str(postgres), "debian-postgres")
         self._build("postgres:17-bookworm", "postgres.Dockerfile", STANDINS)
@@ -151,3 +151,10 @@ def _wheels() -> Path:
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "-c", "constraints.txt"]
     # Docker takes a folder of this name from its parent.
     return _kept(f"context-{digest}", lambda path: run(*pip, "-d", str(path / "wheels"), *wanted)) / "wheels"
+
+
+def _mirror() -> str:
+    """Where this machine's apt has Debian from; mmdebstrap's own choice is a mirror that may be out of reach."""
+    listed = run("apt-get", "indextargets", "--format", "$(REPO_URI) $(SUITE)", "Created-By: Packages")
+    main = [line.split()[0] for line in listed.splitlines() if "-" not in line.split()[1]]
+    return main[0]
