@@ -212,7 +212,7 @@ def test_a_restart_of_the_server_in_the_middle_of_a_search_loses_and_doubles_not
     search = arm_search(open_at(server.url, death, told.append))
     asked = run_trials(search, 3)
     getattr(server, death)()
-    back = threading.Timer(1.0, server.start)
+    back = threading.Timer(3.0, server.start)
     back.start()
     asked += run_trials(search, 6)
     back.join()

@@ -168,7 +168,7 @@ def test_a_stop_file_ends_trainings_with_a_checkpoint_to_go_on_from(
             return None if stop_file.exists() else super().next_job()
 
     stop_file = tmp_path / "stop.json"
-    jobs = [replace(make_job(key, epochs=20_000), stop_file=str(stop_file)) for key in "abc"]
+    jobs = [replace(make_job(key, epochs=400), stop_file=str(stop_file)) for key in "abc"]
     crew = Draining(list(jobs))
     execution.run(crew, motion, ONE_CPU, tmp_path / "ray")
     assert crew.failures == {"a": None, "b": None}
