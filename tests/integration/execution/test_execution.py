@@ -154,33 +154,30 @@ def test_an_interrupt_ends_the_run_and_judges_no_trial(motion: MotionData, make_
     assert not (tmp_path / "ray").exists()
 
 
-def test_a_stop_file_ends_trainings_with_a_checkpoint_to_go_on_from(
+def test_a_stop_file_ends_a_training_with_a_checkpoint_to_go_on_from(
     motion: MotionData, make_job: Any, tmp_path: Path
 ) -> None:
     class Draining(Crew):
         def on_epoch(self, key: str, report: EpochReport) -> bool:
             super().on_epoch(key, report)
-            if len(self.reports) == 2:
-                stop_file.touch()
+            stop_file.touch()
             return False
 
         def next_job(self) -> Job | None:
             return None if stop_file.exists() else super().next_job()
 
     stop_file = tmp_path / "stop.json"
-    jobs = [replace(make_job(key, epochs=400), stop_file=str(stop_file)) for key in "abc"]
+    jobs = [replace(make_job(key, epochs=5000), stop_file=str(stop_file)) for key in "ab"]
     crew = Draining(list(jobs))
-    execution.run(crew, motion, ONE_CPU, tmp_path / "ray")
-    assert crew.failures == {"a": None, "b": None}
-    stop_file.unlink()
-    for job in jobs[:2]:
-        last = crew.epochs(job.key)[-1]
-        assert last < 400
-        told: list[EpochReport] = []
-        train_job(replace(job, stop_file=str(tmp_path / job.key)), motion, told.append)  # A folder is there: stop.
-        assert told == []
-        checkpoints = (tmp_path / job.key / "checkpoints").iterdir()
-        assert max(path.name.split("-")[1] for path in checkpoints) == f"{last:06d}"
+    execution.run(crew, motion, Resources(1, 0, 1), tmp_path / "ray")
+    assert crew.failures == {"a": None}
+    last = crew.epochs("a")[-1]
+    assert last < 5000
+    checkpoints = (tmp_path / "a" / "checkpoints").iterdir()
+    assert max(path.name.split("-")[1] for path in checkpoints) == f"{last:06d}"
+    told: list[EpochReport] = []
+    train_job(jobs[0], motion, told.append)
+    assert told == [], "a training that finds the stop file begins"
 
 
 @pytest.mark.parametrize(
