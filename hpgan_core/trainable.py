@@ -143,7 +143,7 @@ def train(
     showcase_z = population.sample_z(
         [stream(0, "evaluation", SHOWCASE_Z)], len(showcase_past), SHOWCASE_FUTURES, config.z_size
     )
-    epoch = population.epochs_done
+    epoch, view = population.epochs_done, population.view()
     # Whoever holds on to a group keeps it on the device.
     del population
 
@@ -176,7 +176,8 @@ def train(
         stopping = stop()
         due = epoch == config.epochs or stopping or time.monotonic() - last_checkpoint > CHECKPOINT_INTERVAL_S
         if resume_from and due:
-            content = {"run": run, "reports": [asdict(past) for past in reports], "population": groups.state()}
+            past = [asdict(past) for past in reports]
+            content = {"run": run, "view": view, "reports": past, "population": groups.state()}
             write_checkpoint(resume_from, epoch, content)
             last_checkpoint = time.monotonic()
         # After the checkpoint: a run that is stopped while it reports can be resumed from here.

@@ -12,9 +12,10 @@ from hpgan_core.capture import CapturedStep
 from hpgan_core.config import TrainingConfig
 from hpgan_core.initialisation import initialise
 from hpgan_core.losses import LOSSES
-from hpgan_core.models import Critic, CriticSizes, Generator, GeneratorSizes
+from hpgan_core.models import Critic, CriticSizes, Generator
 from hpgan_core.normalise import Normaliser
-from hpgan_core.streams import sample_normal, sample_uniform, streams
+from hpgan_core.predictor import build_generator, predict, sample_z
+from hpgan_core.streams import sample_uniform, streams
 from hpgan_core.sweeps import Sweeps
 from hpgan_core.wgan_gp import train_critic, values_and_gradients
 from hpgan_core.windows import MotionData, gather
@@ -68,12 +69,9 @@ class Population:
         self._captured: CapturedStep | None = None
 
     def _build_generator(self) -> Generator:
-        config, generators = self.config, streams(self.seeds, "generator")
-        sizes = GeneratorSizes(
-            self.pose_size, config.embedding_size, config.hidden_size, config.z_size, config.generator_layers
-        )
-        generator = Generator(generators, sizes, config.decoder, config.residual)
-        initialise(generator, config.initialisation, generators)
+        generators = streams(self.seeds, "generator")
+        generator = build_generator(self.config, self.pose_size, generators)
+        initialise(generator, self.config.initialisation, generators)
         return generator.to(self.device, self.dtype)
 
     def _build_critic(self, purpose: str) -> Critic:
@@ -255,9 +253,7 @@ class Population:
 
     def sample_z(self, generators: Sequence[torch.Generator], *shape: int) -> Tensor:
         """Random vectors by the configured distribution, ``(S, *shape)``."""
-        if self.config.z_distribution == "normal":
-            return sample_normal(generators, *shape).to(self.device, self.dtype)
-        return sample_uniform(generators, *shape, low=-0.1, high=0.1).to(self.device, self.dtype)
+        return sample_z(self.config, generators, *shape).to(self.device, self.dtype)
 
     @torch.no_grad()
     def predict(self, past: Tensor, z: Tensor) -> Tensor:
@@ -270,10 +266,7 @@ class Population:
         Returns:
             ``(S, N, K, T, J, 3)``.
         """
-        anchor = self.normaliser.anchor(past)
-        poses = self.normaliser.normalise(past, anchor).flatten(-2).expand(len(z), -1, -1, -1)
-        predicted = self.averaged(poses, z, self.future_frames)
-        return self.normaliser.metres(predicted.unflatten(-1, (-1, 3)), anchor.unsqueeze(1))
+        return predict(self.averaged, self.normaliser, past, z, self.future_frames)
 
     @torch.no_grad()
     def probabilities(self, past: Tensor, futures: Tensor) -> Tensor:
@@ -287,6 +280,17 @@ class Population:
         whole = torch.cat([past.unsqueeze(1).expand(*futures.shape[:3], *past.shape[1:]), futures], dim=3)
         rows = self.normaliser.normalise(whole, anchor).flatten(3).flatten(1, 2)
         return torch.sigmoid(self.discriminator(rows)).view(futures.shape[:3]).mean(2)
+
+    def view(self) -> dict[str, Any]:
+        """How its networks see poses, which is all that a generator needs besides its weights to predict metres."""
+        normaliser = self.normaliser.to("cpu", self.dtype)
+        return {
+            "mean": normaliser.mean,
+            "scale": normaliser.scale,
+            "root": normaliser.root,
+            "past_frames": self.past_frames,
+            "future_frames": self.future_frames,
+        }
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed run needs; the random streams need nothing."""

@@ -373,6 +373,7 @@ class Tracking(Section):
     experiment: str | None = Field(
         default=None, min_length=1, description="MLflow experiment. Default: the study's name."
     )
+    models: bool = Field(default=True, description="Whether each arm's confirmed winner is registered as a model.")
 
     def problems(self) -> Iterator[Finding]:
         if self.uri is not None and holds_secret(self.uri):

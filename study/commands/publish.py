@@ -22,5 +22,8 @@ def run(name: str, *, studies: Path, console: Console) -> None:
     tracker = Tracker(record, record.study_file)
     with console.status(f"Publishing to {tracker.uri} ..."):
         sent = tracker.publish()
-    news = f"{sent.runs} runs made, {sent.points} points and {sent.files} files sent, {sent.ended} runs ended"
+    news = (
+        f"{sent.runs} runs made, {sent.points} points and {sent.files} files sent, {sent.ended} runs ended, "
+        f"{sent.models} models registered"
+    )
     console.print(f"{tracker.uri}: {'nothing was missing' if sent == Published() else news}", soft_wrap=True)

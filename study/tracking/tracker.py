@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -48,12 +49,13 @@ class Unreachable(StudyError):
 
 @dataclass
 class Published:
-    """What has been sent: runs made, points of metrics, files, runs ended."""
+    """What has been sent: runs made, points of metrics, files, runs ended, models registered."""
 
     runs: int = 0
     points: int = 0
     files: int = 0
     ended: int = 0
+    models: int = 0
 
 
 @dataclass
@@ -169,6 +171,9 @@ class Tracker:
             yield entry.key, lambda entry=entry: self._send(entry)  # type: ignore[misc]
         if (conclusion := self.record.conclusion()) is not None:
             yield "study", lambda: self._send(study_entry(self.record, conclusion))
+            if self.record.study_file.tracking.models:
+                for arm in self.record.study_file.arms:
+                    yield f"the model of {arm}", lambda arm=arm: self._send_model(arm)  # type: ignore[misc]
         keys = {trial.key for trial in trials} | {entry.key for entry in baselines} | {"study"}
         yield "the end of other runs", lambda: self._end_strays(keys)
         yield "the experiment's note", self._write_note
@@ -222,6 +227,16 @@ class Tracker:
         self.client.set_terminated(run.run_id, status, end_time=time)
         run.end = entry.end
         self.published.ended += 1
+
+    def _send_model(self, arm: str) -> None:
+        with warnings.catch_warnings():
+            # What MLflow loads models with takes a second to import, and warns of annotations of its own.
+            warnings.simplefilter("ignore")
+            from study.tracking.models import Models, representative
+
+        if (chosen := representative(self.record, arm)) is not None:
+            models, run = Models(self.client, self.record, self.experiment_id), self._view.runs[chosen.trial.key]
+            self.published.models += models.publish(chosen, run.run_id)
 
     def _log(self, run: _Run, entry: Entry) -> None:
         """Points in full batches, the first of which brings parameters and tags along where they are due."""

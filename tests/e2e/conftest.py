@@ -29,6 +29,7 @@ search:
   pruner: {name: successive_halving, grace_epochs: 3, reduction_factor: 2}
 confirm: {members: 3, epochs: 3, shortlist: null}
 resources: {max_concurrent: 1}
+tracking: {models: false}
 claims:
   - {name: gt replaces both, candidate: gt, metrics: [ade]}
 """
@@ -44,7 +45,7 @@ def run_study() -> RunStudy:
         command = [STUDY, *arguments]
         settings = environment() | variables
         return subprocess.run(
-            command, cwd=folder, env=settings, capture_output=True, text=True, check=False, timeout=400
+            command, cwd=folder, env=settings, capture_output=True, text=True, check=False, timeout=550
         )
 
     return run

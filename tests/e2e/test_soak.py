@@ -48,7 +48,7 @@ search:
   sampler: {{name: tpe, seed: 3}}
   pruner: {{name: successive_halving, grace_epochs: 40, reduction_factor: 2}}
 confirm: {{members: 3, epochs: 60, shortlist: null}}
-tracking: {{uri: '{uri}'}}
+tracking: {{uri: '{uri}', models: false}}
 """
 
 pytestmark = pytest.mark.timeout(3000)

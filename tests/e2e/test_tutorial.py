@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.processes import environment
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
@@ -20,6 +22,7 @@ SMALLER = {
 }
 
 
+@pytest.mark.timeout(900)
 def test_every_command_of_the_tutorial_works(tmp_path: Path) -> None:
     settings = environment() | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     commands = [line for block in BLOCK.findall(PAGE.read_text()) for line in block.splitlines()]

@@ -39,6 +39,8 @@ PLAN: dict[str, Any] = {
         "pruner": {"name": "successive_halving", "grace_epochs": 1, "reduction_factor": 2},
     },
     "confirm": {"members": 3, "epochs": 2, "shortlist": None},
+    # Seconds each: only where a test looks at them.
+    "tracking": {"models": False},
 }
 
 MakeRecord = Callable[..., Record]
