@@ -26,6 +26,15 @@ THUMBNAIL_SIZE = 256
 # Folder of a run's files that suffices to train its trial again.
 RECORD = "record"
 
+# Of an arm in every chart, in the order of the arms; MLflow's own come from a run's id, and two arms may share one.
+# Tableau's ten, which matplotlib draws the report's figures with.
+ARM_COLOURS = (
+    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd"),
+    *("#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"),
+)
+BASELINE_COLOUR = "#aaaaaa"
+COLOUR_TAG = "mlflow.runColor"
+
 # How a run ended: MLflow's status, and when in its milliseconds.
 End = tuple[str, int]
 
@@ -80,6 +89,7 @@ def trial_entry(record: Record, trial: Trial, driven: bool) -> Entry:
         "study.losses": ", ".join(request.settings["losses"]) or "none",
         "study.seeds": ", ".join(map(str, request.seeds)),
         "study.outcome": state,
+        COLOUR_TAG: ARM_COLOURS[[*record.study_file.arms].index(request.arm) % len(ARM_COLOURS)],
     }
     if confirm:
         tags["study.winner"] = f"t{request.number:02d}"
@@ -128,7 +138,7 @@ def baseline_entries(record: Record) -> Iterator[Entry]:
         yield Entry(
             key=f"baseline/{name}",
             name=name.replace("_", " "),
-            tags={"study.kind": "baseline", "study.arm": name},
+            tags={"study.kind": "baseline", "study.arm": name, COLOUR_TAG: BASELINE_COLOUR},
             params={},
             started_at=created,
             end=("FINISHED", milliseconds(created)),

@@ -155,8 +155,8 @@ class Models:
         """The model as MLflow keeps it: program, code, signature, example, requirements."""
         program = folder.with_name("generator.pt2")
         program.write_bytes(predictor.export())
-        with np.load(self.record.paths.references) as references:
-            past, skeleton = references["past"].astype(np.float32), str(references["skeleton"])
+        references = self.record.references()
+        past = references.past.astype(np.float32)
         example = {"past": past, "z": predictor.sample_z(len(past)).numpy()}
         mlflow.pyfunc.save_model(
             folder,
@@ -165,7 +165,7 @@ class Models:
             signature=signature(predictor),
             input_example=example,
             pip_requirements=[f"torch=={Version(torch.__version__).public}", f"numpy=={np.__version__}"],
-            metadata=_metadata(predictor, skeleton),
+            metadata=_metadata(predictor, references.skeleton),
             mlflow_model=Model(
                 artifact_path=model.artifact_location, run_id=run_id, model_uuid=model.model_id, model_id=model.model_id
             ),

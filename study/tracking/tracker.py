@@ -18,7 +18,6 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run, RunTag
 from mlflow.store.db.utils import create_sqlalchemy_engine
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from study.comparison import compare
 from study.errors import StudyError
 from study.record import Record, Trial
 from study.secrets import without_secrets
@@ -34,6 +33,7 @@ from study.tracking.entries import (
     study_entry,
     trial_entry,
 )
+from study.tracking.front_page import FrontPage
 
 # MLflow's limit of metrics, parameters and tags in one call.
 BATCH = 1000
@@ -281,6 +281,7 @@ class Tracker:
         one of a key: the one that got further stays.
         """
         experiment_id = self._find_experiment()
+        self._front_page.install_views(experiment_id)
         found: dict[str, list[Run]] = defaultdict(list)
         own, token = f"tags.`study.id` = '{self.record.plan['id']}'", None
         while True:
@@ -316,10 +317,11 @@ class Tracker:
                 self.client.set_terminated(run.run_id, ABANDONED)
 
     def _write_note(self) -> None:
-        """Question, result and link, as a person sees them first."""
-        question = self.record.study_file.question or self.record.paths.name
-        lines = [question, "", compare(self.record).markdown(), "", f"Arms side by side: `{self.compare_path()}`"]
-        self.client.set_experiment_tag(self.experiment_id, "mlflow.note.content", "\n".join(lines))
+        self._front_page.write_note(self.experiment_id, self.compare_path().removeprefix("/"))
+
+    @cached_property
+    def _front_page(self) -> FrontPage:
+        return FrontPage(self.client, self.address, self.record)
 
 
 def _lack(run: Run) -> tuple[bool, int, str]:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
@@ -10,13 +9,14 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from typer.testing import CliRunner
 
 from study.cli import app
 from study.record import Record
 from study.report import write_report
 from study.report.words import ENGLISH, ITALIAN
+from tests.browser import chromium
 from tests.integration.conftest import Drive, MakeRecord, drive, make_record  # noqa: F401  # fixtures
 
 LOSSES = ("gt", "consistency", "bone")
@@ -34,9 +34,6 @@ SECTIONS = {
     "claims": [CLAIM],
 }
 MOST_BYTES = 2_000_000
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-# Whoever looks at it has not asked for less motion.
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +52,8 @@ def pages(study: Record) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @dataclass
