@@ -1,7 +1,6 @@
 """Every how-to page does what it says: its changes apply to a copy of the repository, its commands succeed there."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -9,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import ROOT, fenced
 from tests.processes import environment
 
-ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 PARTS = ("study", "hpgan_core", "search_spaces", "tests", "docs", "pyproject.toml", "constraints.txt", "README.md")
-BLOCK = re.compile(r"^```(diff|sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def test_a_how_to_page_does_what_it_says(page: Path, copy: Path) -> None:
     command.chmod(0o755)
     path = f"{command.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     settings = environment() | {"PYTHONPATH": str(copy), "PATH": path, "PYTEST_XDIST_AUTO_NUM_WORKERS": "1"}
-    blocks = BLOCK.findall(page.read_text())
+    blocks = fenced(page, "diff", "sh", "python")
     assert {"diff", "sh"} <= {kind for kind, _ in blocks}
     for kind, content in blocks:
         if kind == "diff":

@@ -1,17 +1,16 @@
 """The tutorial, command by command, on a study made small."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.documents import ROOT, shell_lines
 from tests.processes import environment
 
-PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
-BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGE = ROOT / "docs" / "tutorial.md"
 # Those that make the environment which runs this, and the only one that waits for somebody.
 NOT_HERE = ("make install", "source .venv/bin/activate")
 SMALLER = {
@@ -25,7 +24,7 @@ SMALLER = {
 @pytest.mark.timeout(900)
 def test_every_command_of_the_tutorial_works(tmp_path: Path) -> None:
     settings = environment() | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    commands = [line for block in BLOCK.findall(PAGE.read_text()) for line in block.splitlines()]
+    commands = shell_lines(PAGE)
     assert set(NOT_HERE) < set(commands)
     printed = {}
     for command in commands:
