@@ -21,6 +21,7 @@ from packaging.version import Version
 from hpgan_core.predictor import Predictor
 from study.errors import StudyError
 from study.record import Record, Trial
+from study.tracking.address import Address
 
 ALIAS = "confirmed"
 # By what a model is known: a second publication of the same weights makes nothing.
@@ -84,13 +85,13 @@ class Models:
     """The models of one study in MLflow.
 
     Args:
-        client: of the MLflow that they go to.
+        client, address: of the MLflow that they go to.
         record: where they come from.
         experiment_id: of the study.
     """
 
-    def __init__(self, client: MlflowClient, record: Record, experiment_id: str) -> None:
-        self.client, self.record, self.experiment_id = client, record, experiment_id
+    def __init__(self, client: MlflowClient, address: Address, record: Record, experiment_id: str) -> None:
+        self.client, self.address, self.record, self.experiment_id = client, address, record, experiment_id
 
     def publish(self, chosen: Representative, run_id: str) -> bool:
         """Register the model of an arm and point the alias at it; whether it had to be sent.
@@ -178,9 +179,9 @@ class Models:
             question = self.record.study_file.question or self.record.paths.name
             self.client.create_registered_model(name, description=f"{question} The median member of the arm's winner.")
         tags = self._tags(weights) | {MODEL: model.model_id}
-        return self.client.create_model_version(
-            name, f"models:/{model.model_id}", run_id, tags, model_id=model.model_id
-        )
+        # A server takes a logged model's name for it; without one MLflow looks the name up in its default database.
+        source = f"models:/{model.model_id}" if self.address.is_server else model.artifact_location
+        return self.client.create_model_version(name, source, run_id, tags, model_id=model.model_id)
 
     def _tags(self, weights: str) -> dict[str, str]:
         return {WEIGHTS: weights, "study.id": self.record.plan["id"], "study.name": self.record.paths.name}

@@ -235,8 +235,8 @@ class Tracker:
             from study.tracking.models import Models, representative
 
         if (chosen := representative(self.record, arm)) is not None:
-            models, run = Models(self.client, self.record, self.experiment_id), self._view.runs[chosen.trial.key]
-            self.published.models += models.publish(chosen, run.run_id)
+            models = Models(self.client, self.address, self.record, self.experiment_id)
+            self.published.models += models.publish(chosen, self._view.runs[chosen.trial.key].run_id)
 
     def _log(self, run: _Run, entry: Entry) -> None:
         """Points in full batches, the first of which brings parameters and tags along where they are due."""

@@ -139,6 +139,22 @@ def test_it_is_served(record: Record, served: str) -> None:
     np.testing.assert_allclose(futures, predictor(torch.tensor(past), z).numpy(), rtol=0, atol=1e-5)
 
 
+def test_a_database_without_a_server_holds_them_too(
+    make_record: MakeRecord, drive: Drive, database: Path, elsewhere: dict[str, str], tmp_path: Path
+) -> None:
+    uri = f"sqlite:///{database}"
+    made = make_record(tmp_path / "studies", tracking={"uri": uri, "models": True})
+    with made.driving():
+        drive(made)
+    assert Tracker(made, made.study_file).publish().models == 2
+    assert Tracker(made, made.study_file).publish().models == 0
+    past = made.references().past.astype(np.float32)
+    np.savez(tmp_path / "inputs.npz", past=past, z=np.zeros((len(past), 4), np.float32))
+    command = [sys.executable, "-I", "-c", LOAD, "models:/small.gt@confirmed"]
+    settings = elsewhere | {"MLFLOW_TRACKING_URI": uri}
+    subprocess.run(command, cwd=tmp_path, env=settings, check=True, timeout=400)
+
+
 def test_damaged_weights_make_no_model_and_stop_nothing_else(
     make_record: MakeRecord, drive: Drive, server: Server, record: Record, tmp_path: Path
 ) -> None:

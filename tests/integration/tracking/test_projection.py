@@ -35,7 +35,7 @@ def ended(
     """A study that has ended and nobody has published."""
     folder = tmp_path_factory.mktemp("studies")
     uri = f"sqlite:///{shutil.copy(empty_database, folder / 'tracking.db')}"
-    made = make_record(folder, tracking={"uri": uri})
+    made = make_record(folder, tracking={"uri": uri, "models": False})
     drive(made)
     return made
 
