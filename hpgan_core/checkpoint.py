@@ -42,6 +42,11 @@ def read_newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     return None
 
 
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The file of the latest epoch, whole or not; None without any. Its name holds the digest of its content."""
+    return next(iter(_newest_first(folder)), None)
+
+
 def _newest_first(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob("epoch-*.pt") if NAME.fullmatch(path.name)), key=_parsed, reverse=True)
 

@@ -17,6 +17,8 @@ from hpgan_core.streams import sample_normal, sample_uniform
 
 # Of the inputs that a program is exported with: one alone would become a constant of it.
 EXAMPLE_WINDOWS = 2
+# Of z where it is uniform: from minus this to this.
+UNIFORM_Z = 0.1
 
 
 def build_generator(config: TrainingConfig, pose_size: int, generators: Sequence[torch.Generator]) -> Generator:
@@ -29,7 +31,7 @@ def sample_z(config: TrainingConfig, generators: Sequence[torch.Generator], *sha
     """Random vectors by the configured distribution, ``(S, *shape)``, from one random generator a member."""
     if config.z_distribution == "normal":
         return sample_normal(generators, *shape)
-    return sample_uniform(generators, *shape, low=-0.1, high=0.1)
+    return sample_uniform(generators, *shape, low=-UNIFORM_Z, high=UNIFORM_Z)
 
 
 def predict(generator: Generator, normaliser: Normaliser, past: Tensor, z: Tensor, frames: int) -> Tensor:

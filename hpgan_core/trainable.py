@@ -176,8 +176,12 @@ def train(
         stopping = stop()
         due = epoch == config.epochs or stopping or time.monotonic() - last_checkpoint > CHECKPOINT_INTERVAL_S
         if resume_from and due:
-            past = [asdict(past) for past in reports]
-            content = {"run": run, "view": view, "reports": past, "population": groups.state()}
+            content = {
+                "run": run,
+                "view": view,
+                "reports": [asdict(past) for past in reports],
+                "population": groups.state(),
+            }
             write_checkpoint(resume_from, epoch, content)
             last_checkpoint = time.monotonic()
         # After the checkpoint: a run that is stopped while it reports can be resumed from here.

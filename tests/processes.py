@@ -60,6 +60,19 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
         time.sleep(0.02)
 
 
+def wait_for_answer(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait until a server that is starting answers there."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+
+
 def free_port() -> int:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -93,15 +106,7 @@ class Server:
             self.process = subprocess.Popen(
                 command, env=settings, stdout=log, stderr=log, start_new_session=True, cwd=self.folder
             )
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                urllib.request.urlopen(f"{self.uri}/health", timeout=5).close()
-                return
-            except OSError:
-                assert self.process.poll() is None, (self.folder / "server.log").read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+        wait_for_answer(f"{self.uri}/health", self.process, self.folder / "server.log")
 
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None

@@ -3,6 +3,7 @@
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +19,8 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from packaging.version import Version
 
-from hpgan_core.predictor import Predictor
+from hpgan_core.checkpoint import newest_checkpoint
+from hpgan_core.predictor import UNIFORM_Z, Predictor
 from study.errors import StudyError
 from study.record import Record, Trial
 from study.tracking.address import Address
@@ -39,18 +41,17 @@ class Representative:
     Attributes:
         trial: the confirmation that trained it.
         member: its place there, 0-based.
-        value: its objective on the validation split, in the last epoch.
+        checkpoint: the file that holds its weights.
     """
 
     trial: Trial
     member: int
-    value: float
+    checkpoint: Path
 
     @property
     def weights(self) -> str:
         """Which weights these are: of a checkpoint's name, which is a digest of its content, and the member."""
-        newest = max(path.name for path in self.trial.paths.checkpoints.glob("epoch-*.pt"))
-        return hashlib.sha256(f"{newest} {self.member}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{self.checkpoint.name} {self.member}".encode()).hexdigest()[:16]
 
 
 def model_name(record: Record, arm: str) -> str:
@@ -70,15 +71,15 @@ def representative(record: Record, arm: str) -> Representative | None:
         last = trial.epochs()[-1]
         values, outcomes = last["members"][objective.metric], last["outcomes"]
         sound += [
-            Representative(trial, member, value)
+            (objective.cost(value), trial, member)
             for member, (value, outcome) in enumerate(zip(values, outcomes, strict=True))
             if outcome != "diverged"
         ]
-    sound.sort(key=lambda one: objective.cost(one.value))
     if not sound:
         return None
-    median = sound[(len(sound) - 1) // 2]
-    return median if any(median.trial.paths.checkpoints.glob("epoch-*.pt")) else None
+    _, trial, member = sorted(sound, key=itemgetter(0))[(len(sound) - 1) // 2]
+    checkpoint = newest_checkpoint(trial.paths.checkpoints)
+    return Representative(trial, member, checkpoint) if checkpoint else None
 
 
 class Models:
@@ -199,7 +200,7 @@ def _metadata(predictor: Predictor, skeleton: str) -> dict[str, Any]:
         "seed": predictor.seed,
         "skeleton": skeleton,
         "units": "metres",
-        "z": "standard normal" if config.z_distribution == "normal" else "uniform in [-0.1, 0.1)",
+        "z": "standard normal" if config.z_distribution == "normal" else f"uniform in [-{UNIFORM_Z}, {UNIFORM_Z})",
     }
 
 

@@ -56,13 +56,15 @@ class View:
 
     def path(self, experiment_id: str) -> str:
         """Where the page shows it, from its root."""
-        mode = "CHART" if self.charts else "TABLE"
-        return f"#/experiments/{experiment_id}/runs?viewStateShareKey={quote(self.id)}&compareRunsMode={mode}"
+        return self._runs_path(experiment_id, f"viewStateShareKey={quote(self.id)}")
 
     def plain_path(self, experiment_id: str) -> str:
         """The same runs, where MLflow knows no saved views."""
+        return self._runs_path(experiment_id, f"searchFilter={quote(self.search)}")
+
+    def _runs_path(self, experiment_id: str, what: str) -> str:
         mode = "CHART" if self.charts else "TABLE"
-        return f"#/experiments/{experiment_id}/runs?searchFilter={quote(self.search)}&compareRunsMode={mode}"
+        return f"#/experiments/{experiment_id}/runs?{what}&compareRunsMode={mode}"
 
 
 def views(record: Record) -> list[View]:
@@ -138,8 +140,9 @@ def _state(section: str, search: str, columns: Sequence[str], charts: list[dict[
     if columns:
         state["selectedColumns"] = list(columns)
     if charts:
-        placed = [chart | {"uuid": f"{section}-{number}"} for number, chart in enumerate(charts)]
-        state["compareRunCharts"] = [chart | {"metricSectionId": section} for chart in placed]
+        state["compareRunCharts"] = [
+            chart | {"uuid": f"{section}-{number}", "metricSectionId": section} for number, chart in enumerate(charts)
+        ]
         state["compareRunSections"] = [
             _section(section, deleted=False),
             *(_section(name, deleted=True) for name in SECTIONS_OF_THE_PAGE),

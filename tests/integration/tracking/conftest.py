@@ -17,6 +17,8 @@ STARTED_AT = 1_700_000_000.0
 MakeRecord = Callable[..., Record]
 StartTrial = Callable[..., Trial]
 Train = Callable[..., None]
+Drive = Callable[..., None]
+EndStudy = Callable[..., Record]
 Dump = Callable[[Tracker], dict[str, Any]]
 
 
@@ -61,6 +63,19 @@ def train() -> Train:
             )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def end_study(make_record: MakeRecord, drive: Drive) -> EndStudy:
+    """The record of a study that has been driven to its end, and that nobody has published."""
+
+    def end(studies: Path, **sections: Any) -> Record:
+        record = make_record(studies, **sections)
+        with record.driving():
+            drive(record)
+        return record
+
+    return end
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from study.tracking import Tracker, front_page
 from study.tracking.front_page import NOTE
 from study.tracking.views import LONGEST_TAG, TAG, View, views
 from tests.browser import chromium
-from tests.integration.conftest import Drive, MakeRecord
+from tests.integration.tracking.conftest import EndStudy
 from tests.processes import Server
 
 # What each view draws: charts, and runs, of two arms with two trials each.
@@ -21,12 +21,10 @@ RUNS = {"verdict": 2, "arms": 4, "curves": 2, "search": 4, "motions": 2}
 
 
 @pytest.fixture(scope="module")
-def record(make_record: MakeRecord, drive: Drive, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Record:
+def record(end_study: EndStudy, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Record:
     """A finished study whose MLflow is a server, which has been told everything."""
     server.start()
-    made = make_record(tmp_path_factory.mktemp("front"), tracking={"uri": server.uri, "models": False})
-    with made.driving():
-        drive(made)
+    made = end_study(tmp_path_factory.mktemp("front"), tracking={"uri": server.uri, "models": False})
     Tracker(made, made.study_file).publish()
     return made
 

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.request
 import warnings
 from collections.abc import Iterator
@@ -18,8 +17,8 @@ from hpgan_core.predictor import Predictor
 from study.errors import StudyError
 from study.record import Record
 from study.tracking import Tracker
-from tests.integration.conftest import Drive, MakeRecord
-from tests.processes import MLFLOW, PATIENCE_S, Server, free_port, kill_session
+from tests.integration.tracking.conftest import EndStudy
+from tests.processes import MLFLOW, Server, free_port, kill_session, wait_for_answer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -38,12 +37,10 @@ assert model.predict(example).shape[1:] == (20, 25, 3), example
 
 
 @pytest.fixture(scope="module")
-def record(make_record: MakeRecord, drive: Drive, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Record:
+def record(end_study: EndStudy, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Record:
     """A finished study whose MLflow is a server, which has been told everything."""
     server.start()
-    made = make_record(tmp_path_factory.mktemp("models"), tracking={"uri": server.uri, "models": True})
-    with made.driving():
-        drive(made)
+    made = end_study(tmp_path_factory.mktemp("models"), tracking={"uri": server.uri, "models": True})
     assert Tracker(made, made.study_file).publish().models == 2
     return made
 
@@ -58,6 +55,13 @@ def elsewhere(server: Server, tmp_path: Path) -> dict[str, str]:
     """The environment of somebody who has MLflow and not this project."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PYTHON"))}
     return kept | {"MLFLOW_TRACKING_URI": server.uri, "HOME": str(tmp_path)}
+
+
+def predictor_of(record: Record) -> Predictor:
+    """What the registered model of `gt` is made of."""
+    chosen = representative(record, "gt")
+    assert chosen is not None
+    return Predictor.read(chosen.trial.paths.checkpoints, chosen.member)
 
 
 def test_each_arm_has_one_confirmed_version_made_of_its_median_member(tracker: Tracker, record: Record) -> None:
@@ -89,11 +93,8 @@ def test_an_alias_that_was_lost_comes_back(tracker: Tracker) -> None:
 
 
 def test_it_answers_where_this_project_is_not(record: Record, elsewhere: dict[str, str], tmp_path: Path) -> None:
-    chosen = representative(record, "gt")
-    assert chosen is not None
-    predictor = Predictor.read(chosen.trial.paths.checkpoints, chosen.member)
-    with np.load(record.paths.references) as references:
-        past, z = references["past"].astype(np.float32), predictor.sample_z(3, seed=7)
+    predictor = predictor_of(record)
+    past, z = record.references().past.astype(np.float32), predictor.sample_z(3, seed=7)
     np.savez(tmp_path / "inputs.npz", past=past, z=z)
     command = [sys.executable, "-I", "-c", LOAD, "models:/small.gt@confirmed"]
     subprocess.run(command, cwd=tmp_path, env=elsewhere, check=True, timeout=400)
@@ -113,25 +114,14 @@ def served(record: Record, elsewhere: dict[str, str], tmp_path: Path) -> Iterato
         process = subprocess.Popen(
             command, cwd=tmp_path, env=elsewhere | {"PATH": path}, stdout=log, stderr=log, start_new_session=True
         )
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).close()
-                break
-            except OSError:
-                assert process.poll() is None, (tmp_path / "serve.log").read_text()
-                assert time.monotonic() < deadline, (tmp_path / "serve.log").read_text()
-                time.sleep(0.2)
+        wait_for_answer(f"http://127.0.0.1:{port}/ping", process, tmp_path / "serve.log")
         yield f"http://127.0.0.1:{port}"
         kill_session(process)
 
 
 def test_it_is_served(record: Record, served: str) -> None:
-    chosen = representative(record, "gt")
-    assert chosen is not None
-    predictor = Predictor.read(chosen.trial.paths.checkpoints, chosen.member)
-    with np.load(record.paths.references) as references:
-        past, z = references["past"][:1].astype(np.float32), predictor.sample_z(1)
+    predictor = predictor_of(record)
+    past, z = record.references().past[:1].astype(np.float32), predictor.sample_z(1)
     body = json.dumps({"inputs": {"past": past.tolist(), "z": z.tolist()}}).encode()
     request = urllib.request.Request(f"{served}/invocations", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
@@ -140,12 +130,10 @@ def test_it_is_served(record: Record, served: str) -> None:
 
 
 def test_a_database_without_a_server_holds_them_too(
-    make_record: MakeRecord, drive: Drive, database: Path, elsewhere: dict[str, str], tmp_path: Path
+    end_study: EndStudy, database: Path, elsewhere: dict[str, str], tmp_path: Path
 ) -> None:
     uri = f"sqlite:///{database}"
-    made = make_record(tmp_path / "studies", tracking={"uri": uri, "models": True})
-    with made.driving():
-        drive(made)
+    made = end_study(tmp_path / "studies", tracking={"uri": uri, "models": True})
     assert Tracker(made, made.study_file).publish().models == 2
     assert Tracker(made, made.study_file).publish().models == 0
     past = made.references().past.astype(np.float32)
@@ -156,11 +144,9 @@ def test_a_database_without_a_server_holds_them_too(
 
 
 def test_damaged_weights_make_no_model_and_stop_nothing_else(
-    make_record: MakeRecord, drive: Drive, server: Server, record: Record, tmp_path: Path
+    end_study: EndStudy, server: Server, record: Record, tmp_path: Path
 ) -> None:
-    made = make_record(tmp_path, tracking={"uri": server.uri, "models": True, "experiment": "damaged"}, name="damaged")
-    with made.driving():
-        drive(made)
+    made = end_study(tmp_path, tracking={"uri": server.uri, "models": True, "experiment": "damaged"}, name="damaged")
     chosen = representative(made, "gt")
     assert chosen is not None
     newest = max(chosen.trial.paths.checkpoints.iterdir())
@@ -176,11 +162,9 @@ def test_damaged_weights_make_no_model_and_stop_nothing_else(
 
 
 def test_without_weights_or_where_none_are_wanted_there_is_no_model(
-    make_record: MakeRecord, drive: Drive, server: Server, record: Record, tmp_path: Path
+    end_study: EndStudy, server: Server, record: Record, tmp_path: Path
 ) -> None:
-    made = make_record(tmp_path, tracking={"uri": server.uri, "models": False, "experiment": "none"}, name="unwanted")
-    with made.driving():
-        drive(made)
+    made = end_study(tmp_path, tracking={"uri": server.uri, "models": False, "experiment": "none"}, name="unwanted")
     assert Tracker(made, made.study_file).publish().models == 0
     assert not Tracker(made, made.study_file).client.search_model_versions("name = 'unwanted.gt'")
     for trial in made.trials(phase="confirm"):
