@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := $(wildcard study hpgan_core tests benchmarks docs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install study test test-cluster test-multinode fmt lint types floors docs secrets sbom release-check bench clean
+.PHONY: help install study test test-cluster test-multinode coverage mutants fmt lint types floors docs secrets sbom release-check bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,16 +26,39 @@ study: install  ## run the main job: a three-arm study in a few minutes
 	$(BIN)/study launch search_spaces/quick.yaml
 
 # Tests of a file share servers and studies, so a file stays on one worker; the long ones (e2e) come first.
+EACH_FILE_ON_ONE := -n auto --dist loadfile --no-loadscope-reorder --ignore tests/cluster --ignore tests/multinode
 test: install  ## format, lint, types, floors, documentation, and all tests but those of the cluster
 	$(BIN)/ruff format --check $(SOURCES)
 	$(MAKE) --no-print-directory lint types floors docs
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --ignore tests/cluster --ignore tests/multinode
+	$(BIN)/python -m pytest $(EACH_FILE_ON_ONE)
 
 test-cluster: install  ## docker-compose.yml on a real engine (root; docker.io, mmdebstrap, iproute2)
 	$(BIN)/python -m pytest tests/cluster -rs
 
 test-multinode: install  ## a study on Ray nodes in network namespaces, one cut off (root; iproute2)
 	$(BIN)/python -m pytest tests/multinode -rs
+
+# Of commands, servers and training processes too: coverage puts itself into every Python that a test starts.
+PACKAGES := hpgan_core hpgan_core/data study $(addprefix study/,commands execution report search tracking)
+coverage: install  ## what those tests reach, lines and branches, by package, and the gaps
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest $(EACH_FILE_ON_ONE)
+	$(BIN)/coverage combine --quiet
+	@for package in $(PACKAGES); do \
+		printf '%-18s %s %%\n' $$package $$($(BIN)/coverage report --format=total --precision=1 --include "$$package/*.py"); \
+	done
+	$(BIN)/coverage report --skip-covered --show-missing --precision=1
+
+# From nothing each time: mutmut does not ask again about a mutant whose tests have changed.
+JOBS ?= $(shell nproc)
+mutants: install  ## change losses, metrics, statistics and record in small ways, and count what no test notices
+	rm -rf mutants
+	$(BIN)/mutmut run --max-children $(JOBS) $(if $(ONLY),'$(ONLY)')
+	@$(BIN)/mutmut results --all true | awk '$$2 != "not" { module = $$1; sub(/\.[^.]*:$$/, "", module); \
+			all[module]++; if ($$2 == "killed" || $$2 == "timeout") killed[module]++; else alive[module]++ } \
+		END { for (module in all) printf "%-22s %5d mutants %5d killed %4d alive\n", \
+			module, all[module], killed[module], alive[module] }' | sort
+	@$(BIN)/mutmut results | grep -v 'not checked' || true
 
 fmt: install  ## format the code and sort its imports
 	$(BIN)/ruff check --fix --select I $(SOURCES)
@@ -61,7 +84,7 @@ release-check: install  ## build the wheel, install it alone, and run the packag
 	$(BIN)/python tests/release/check.py
 # Random, hexadecimal, one a file; those that exist stay. Containers read them as another user: the folder guards them.
 SECRETS := $(addprefix secrets/,postgres_password mlflow_db_password optuna_db_password reader_db_password \
-	ray_auth_token)
+	mlflow_admin_password mlflow_server_key ray_auth_token)
 secrets: $(SECRETS)  ## make the passwords and tokens of docker-compose.yml
 
 $(SECRETS):
@@ -75,5 +98,5 @@ bench: install  ## measure speed on this machine
 	$(BIN)/python -m benchmarks
 
 clean:  ## remove the environment and caches; studies/ stays
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* mutants
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

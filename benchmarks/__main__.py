@@ -12,7 +12,7 @@ from pathlib import Path
 from hpgan_core.trainable import configure_torch
 
 LATEST = Path(__file__).with_name("latest.json")
-PARTS = ("parse", "metrics", "step", "suggest", "publish", "trials")
+PARTS = ("parse", "metrics", "step", "suggest", "publish", "trials", "ray_tests", "scale")
 
 
 def main(parts: list[str]) -> None:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from study.paths import StudyPaths
-from study.record import Record, Request
+from study.record import Record, References, Request
 from study.study_file import StudyFile
 from study.tracking import Tracker
 
@@ -48,12 +48,14 @@ def _stock_metrics_per_s(tracker: Tracker) -> float:
 
 
 def _record(studies: Path) -> Record:
-    """A finished search of one arm without pictures; only its size matters."""
+    """A finished search of one arm; only its size matters."""
     arms = {"arms": {"gt": ["gt"]}, "reference": "gt", "confirm": None}
     study_file = StudyFile.model_validate({"name": "benchmark", **arms})
     record = Record(StudyPaths(studies, study_file.name))
     values = np.random.default_rng(0).random((TRIALS, EPOCHS, METRICS))
+    no_windows = np.zeros((0, 1, 25, 3))
     with record.driving():
+        record.write_references(References(no_windows, no_windows, "kinect_v2", 30.0))
         record.create(study_file, "name: benchmark\n", "0" * 64, {})
         for number in range(TRIALS):
             request = Request("gt", f"t{number:02d}", "search", number, {}, {"losses": ["gt"]}, [0], STARTED_AT)

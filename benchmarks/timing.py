@@ -1,5 +1,6 @@
-"""Times that can be compared on a machine that is never quite idle."""
+"""Times that can be compared on a machine that is never quite idle, and memory."""
 
+import resource
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
@@ -17,3 +18,8 @@ def interleaved_medians(contenders: Mapping[str, Callable[[], object]], rounds: 
             contender()
             seconds[name].append(time.perf_counter() - started)
     return {name: median(times[1:]) for name, times in seconds.items()}
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -5,7 +5,6 @@ Ours: search phase, execution, record, Optuna's tables and MLflow. Stock: ``Optu
 Ray and reused processes, which are not Ray's default. Both write MLflow into SQLite.
 """
 
-import resource
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.no_op import score, train_nothing
-from hpgan_core.data.synthetic import synthesise
-from hpgan_core.windows import MotionData, build_motion_data
+from benchmarks.no_op import score, small_motion, train_nothing
+from benchmarks.timing import peak_mb
+from hpgan_core.windows import MotionData
 from study import execution
+from study.driver import create
+from study.execution import Resources
+from study.execution.worker import Train
 from study.paths import StudyPaths
 from study.phases import SearchPhase
 from study.record import Record
@@ -34,6 +36,7 @@ EPOCHS = 500
 SLOTS = 2
 # Stock trials grow dearer with their number; a run of them is measured as far as it comes in this time.
 STOCK_LIMIT_S = 75.0
+ONE_CPU_EACH = Resources(1, 0, SLOTS)
 PARAMETERS: dict[str, Any] = {
     "gt_weight": {"type": "float", "min": 0.01, "max": 10.0, "log": True, "default": 1.0},
     "generator_learning_rate": {"type": "float", "min": 1e-5, "max": 1e-2, "log": True, "default": 1e-3},
@@ -47,13 +50,13 @@ def measurements(sizes: Sequence[int] = SIZES, epochs: int = EPOCHS) -> Iterator
     The start of Ray is not counted, that of its training processes is. ``driver_growth_mb`` is by how much the driver's
     peak of memory has risen over all of ours.
     """
-    data = build_motion_data(synthesise(people=5, clips_per_action=1, frames=44))
+    data = small_motion()
     with execution.cluster(None):
-        before_mb = _peak_mb()
+        before_mb = peak_mb()
         for size in sizes:
-            yield f"trial_overhead_ms.{size}", 1000 * _ours_s(data, size, epochs=1) / size
-        yield "results_per_s", epochs / _ours_s(data, 1, epochs)
-        yield "driver_growth_mb", _peak_mb() - before_mb
+            yield f"trial_overhead_ms.{size}", 1000 * ours_s(data, size, epochs=1) / size
+        yield "results_per_s", epochs / ours_s(data, 1, epochs)
+        yield "driver_growth_mb", peak_mb() - before_mb
         for size in sizes:
             seconds, ended = _stock_s(size, epochs=1)
             yield f"trial_overhead_ms.{size}.stock", 1000 * seconds / ended
@@ -61,7 +64,10 @@ def measurements(sizes: Sequence[int] = SIZES, epochs: int = EPOCHS) -> Iterator
         yield "results_per_s.stock", epochs / seconds
 
 
-def _ours_s(data: MotionData, trials: int, epochs: int) -> float:
+def ours_s(
+    data: MotionData, trials: int, epochs: int, train: Train = train_nothing, resources: Resources = ONE_CPU_EACH
+) -> float:
+    """Seconds that a study of so many trials takes."""
     with TemporaryDirectory() as folder:
         study_file = StudyFile.model_validate(
             {
@@ -79,11 +85,11 @@ def _ours_s(data: MotionData, trials: int, epochs: int) -> float:
         )  # fmt: skip
         record = Record(StudyPaths(Path(folder), study_file.name))
         with record.driving():
-            record.create(study_file, "name: benchmark\n", data.digest, {})
+            create(record, study_file, "name: benchmark\n", data, lessons=[])
             publisher = Publisher(Tracker(record, study_file), print)
             started = time.perf_counter()
             phase = SearchPhase(record, [publisher])
-            execution.run(phase, data, execution.Resources(1, 0, SLOTS), record.paths.ray, train_nothing)
+            execution.run(phase, data, resources, record.paths.ray, train)
             publisher.close()
             seconds = time.perf_counter() - started
             complete = sum(trial.state == "complete" for trial in record.trials())
@@ -135,7 +141,3 @@ def _quiet_optuna() -> Iterator[None]:
         yield
     finally:
         optuna.logging.set_verbosity(level)
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

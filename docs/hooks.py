@@ -1,8 +1,15 @@
-"""What pages of the site take from the code: the commands from the command line, the study file from its schema."""
+"""What pages of the site take from elsewhere: commands from the command line, the study file from its schema, figures
+from the benchmarks' results, the picture of the floors from the contracts that `make floors` checks.
+"""
 
+import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from html import escape
+from pathlib import Path
 from typing import Any
 
 from study.schema import json_schema
@@ -28,6 +35,82 @@ def study_file_reference() -> str:
     sections = {f"`{name}`": section for name, section in schema["$defs"].items() if "properties" in section}
     tables = (_table(title, section) for title, section in {"At the top": schema, **sections}.items())
     return "\n".join(line for table in tables for line in table)
+
+
+def scaling_table() -> str:
+    """A row for each case of ``python -m benchmarks scale``."""
+    cases: dict[tuple[int, int], dict[str, float]] = {}
+    for key, value in _latest().items():
+        if match := re.fullmatch(r"scale\.(\d+)x(\d+)\.(\w+)", key):
+            cases.setdefault((int(match[1]), int(match[2])), {})[match[3]] = value
+    lines = ["| trials | workers | driver | busy | memory | MLflow | a trial's record | report | |"]
+    lines += ["| ---: " * 9 + "|"]
+    for (trials, workers), of in sorted(cases.items()):
+        lines.append(
+            f"| {trials:,} | {workers:,} | {of['driver_ms']:.1f} ms | {of['busy']:.1%} | {of['memory_mb']:.0f} MB "
+            f"| {of['publish_s']:.0f} s | {of['record_kb_per_trial']:.0f} kB | {of['report_s']:.0f} s "
+            f"| {of['report_mb']:.1f} MB |"
+        )
+    return "\n".join(lines)
+
+
+def ray_tests_table() -> str:
+    """A row for each test of ``python -m benchmarks ray_tests``."""
+    latest = _latest()
+    lines = ["| test | here | Ray asks of itself |", "| --- | ---: | ---: |"]
+    for name in ("bookkeeping", "throughput"):
+        key = f"ray_tests.{name}.vs_ideal"
+        lines.append(f"| {name} | {latest[key]:.2f} | {latest[f'{key}.limit']:.2f} |")
+    return "\n".join(lines)
+
+
+def floors_picture() -> str:
+    """Each package as a house: a file may import what stands on floors below its own."""
+    contracts = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    return "".join(
+        "".join(_house(container, contract["layers"]))
+        for contract in contracts
+        if contract["type"] == "layers"
+        for container in contract["containers"]
+    )
+
+
+# Pixels: of a letter, a room's height, between rooms, beside a room's name, of the picture.
+LETTER, ROOM, GAP, PAD, WIDTH = 7.3, 24, 6, 9, 760
+
+
+def _house(package: str, layers: list[str]) -> Iterator[str]:
+    floors = [re.split(r" [:|] ", layer) for layer in layers]
+    rooms, y = [], GAP
+    for floor in floors:
+        x, top = GAP, y
+        for name in floor:
+            width = LETTER * len(name) + 2 * PAD
+            if x + width > WIDTH - GAP:
+                x, y = GAP, y + ROOM + GAP
+            rooms.append(
+                f'<rect x="{x:.0f}" y="{y}" width="{width:.0f}" height="{ROOM}" rx="3" class="room"/>'
+                f'<text x="{x + PAD:.0f}" y="{y + 16}">{escape(name)}</text>'
+            )
+            x += width + GAP
+        y += ROOM + GAP
+        rooms.insert(0, f'<rect x="0" y="{top - GAP / 2:.0f}" width="{WIDTH}" height="{y - top}" class="floor"/>')
+    described = f"The floors of {package}, from the top: " + "; ".join(", ".join(floor) for floor in floors)
+    yield f'<figure><svg width="{WIDTH}" viewBox="0 0 {WIDTH} {y}" role="img" aria-label="{escape(described)}">'
+    yield from (FLOORS_STYLE, *rooms)
+    yield f"</svg><figcaption><code>{package}</code></figcaption></figure>\n\n"
+
+
+FLOORS_STYLE = (
+    "<style>.floor{fill:var(--md-code-bg-color);stroke:var(--md-default-bg-color);stroke-width:2}"
+    ".room{fill:var(--md-default-bg-color);stroke:var(--md-default-fg-color--light)}"
+    "figure svg{max-width:100%;height:auto}svg text{fill:var(--md-default-fg-color);font:12px monospace}</style>"
+)
+
+
+def _latest() -> dict[str, float]:
+    latest: dict[str, float] = json.loads(Path("benchmarks/latest.json").read_text())
+    return latest
 
 
 def _table(title: str, section: dict[str, Any]) -> Iterator[str]:
@@ -69,4 +152,10 @@ def _code(value: Any) -> str:
     return f"`{value}`"
 
 
-PLACES = {"<!-- commands -->": commands_reference, "<!-- study file -->": study_file_reference}
+PLACES = {
+    "<!-- commands -->": commands_reference,
+    "<!-- study file -->": study_file_reference,
+    "<!-- scaling -->": scaling_table,
+    "<!-- ray tests -->": ray_tests_table,
+    "<!-- floors -->": floors_picture,
+}

@@ -35,16 +35,29 @@ def write_checkpoint(folder: Path, epoch: int, content: dict[str, Any]) -> Path:
 def read_newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The newest checkpoint whose content matches its name: a damaged one is passed over; None without any."""
     for path in _newest_first(folder):
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() == _parsed(path)[1]:
+        if (data := _read_whole(path)) is not None:
             content: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
             return content
     return None
 
 
+def superseded_checkpoints(folder: Path) -> list[Path]:
+    """Those that a newer one that is whole makes needless."""
+    newest_first = _newest_first(folder)
+    # The oldest makes none needless: it is not read.
+    whole = (number for number, path in enumerate(newest_first[:-1]) if _read_whole(path) is not None)
+    return newest_first[next(whole, len(newest_first)) + 1 :]
+
+
 def newest_checkpoint(folder: Path) -> Path | None:
     """The file of the latest epoch, whole or not; None without any. Its name holds the digest of its content."""
     return next(iter(_newest_first(folder)), None)
+
+
+def _read_whole(path: Path) -> bytes | None:
+    """Its content, None where that is damaged."""
+    data = path.read_bytes()
+    return data if hashlib.sha256(data).hexdigest() == _parsed(path)[1] else None
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -408,7 +408,7 @@ def zero_velocity(past: Tensor, future_frames: int) -> Tensor:
 
 def constant_velocity(past: Tensor, future_frames: int) -> Tensor:
     """The baseline that goes on as in the last two observed frames, ``(N, 1, future_frames, J, 3)``."""
-    frames = torch.arange(1, future_frames + 1, device=past.device, dtype=past.dtype).view(1, 1, -1, 1, 1)
+    frames = torch.arange(1, future_frames + 1, device=past.device).view(-1, 1, 1)
     return past[:, None, -1:] + frames * (past[:, None, -1:] - past[:, None, -2:-1])
 
 

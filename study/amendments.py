@@ -22,12 +22,14 @@ class Amendments:
         members: more members of every arm's winner.
         retried: keys of failed trials that are to be run again.
         operations: sections that replace the plan's.
+        environment: what a later driver found other than the plan's, by name.
     """
 
     trials: int = 0
     members: int = 0
     retried: frozenset[str] = frozenset()
     operations: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_amendments(paths: StudyPaths) -> Amendments:
@@ -45,11 +47,14 @@ def read_amendments(paths: StudyPaths) -> Amendments:
         members=sum(line["members"] for line in of_kind["more_seeds"]),
         retried=frozenset(key for line in of_kind["retry_failed"] for key in line["trials"]),
         operations={line["kind"]: line["section"] for line in lines if line["kind"] in OPERATIONS},
+        environment={
+            name: now for line in lines if line["kind"] == "environment" for name, (_, now) in line["changed"].items()
+        },
     )
 
 
 def append_amendment(paths: StudyPaths, kind: str, **content: Any) -> None:
-    """Record one more; ``content`` is ``trials`` or ``members`` or ``section``, whatever the kind has."""
+    """Record one more; ``content`` is ``trials``, ``members``, ``section`` or ``changed``, whatever the kind has."""
     append_json(paths.amendments, {"time": time.time(), "kind": kind, **content})
     sync(paths.amendments)
     sync(paths.folder)

@@ -326,20 +326,24 @@ def report(
         Path | None, typer.Option(help="Folder to write into. Default: report in the study's.", metavar="DIR")
     ] = None,
     studies: Studies = STUDIES,
+    as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Write what a study found as one page that opens offline, as Markdown, and as CSV."""
     from study.commands import report as verb
 
-    _run(debug, lambda: verb.run(name, language=lang, out=out, studies=studies, console=_console()))
+    _run(
+        debug,
+        lambda: verb.run(name, language=lang, out=out, studies=studies, as_json=as_json, console=_console(as_json)),
+    )
 
 
 @app.command()
-def publish(name: Name, studies: Studies = STUDIES, debug: Debug = False) -> None:
+def publish(name: Name, studies: Studies = STUDIES, as_json: Json = False, debug: Debug = False) -> None:
     """Send MLflow what it misses of a study."""
     from study.commands import publish as verb
 
-    _run(debug, lambda: verb.run(name, studies=studies, console=_console()))
+    _run(debug, lambda: verb.run(name, studies=studies, as_json=as_json, console=_console(as_json)))
 
 
 @app.command()
@@ -456,12 +460,16 @@ def gc(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")] = False,
     studies: Studies = STUDIES,
+    as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Free the disk of checkpoints that no winner and no interrupted trial needs."""
     from study.commands import gc as verb
 
-    _run(debug, lambda: verb.run(names or [], dry_run=dry_run, studies=studies, console=_console()))
+    _run(
+        debug,
+        lambda: verb.run(names or [], dry_run=dry_run, studies=studies, as_json=as_json, console=_console(as_json)),
+    )
 
 
 @data_app.command("prepare")

@@ -56,6 +56,7 @@ class Driver:
 
         Raises:
             StudyError: Ray cannot be reached, another process runs this study, or the folder cannot be written.
+            DamagedRecord: the plan has been changed since it was locked.
             Interrupted: Ctrl-C, SIGTERM or `study stop`; what has been done is recorded.
         """
         try:
@@ -81,6 +82,9 @@ class Driver:
             return self.record.set_aside()
 
     def _run(self, prepare: Callable[[Record], None], address: str | None) -> None:
+        if self.record.exists:
+            # Refuses a plan that is no longer the locked one.
+            self.record.plan_digest()
         with ExitStack() as stack:
             with self.console.status("Starting Ray ..."):
                 stack.enter_context(execution.cluster(address))
@@ -98,6 +102,7 @@ class Driver:
                 self.record.driving(self.stopping.look, self.stopping.lose, lambda text: self.console.print(text))
             )
             self.stopping.clear()
+            self._note_environment()
             self.record.reopen()
             prepare(self.record)
             self._tell_log(f"driven by {holding.lease}, {slots} trials at a time")
@@ -108,6 +113,14 @@ class Driver:
                 self._conclude(self._phases(publisher, pace, str(holding.lease)))
             except StudyError as error:
                 raise self._failure(str(error)) from error
+
+    def _note_environment(self) -> None:
+        """Say and record in what it is another than before: trials of one study are compared with each other."""
+        if not self.record.exists:
+            return
+        if changed := self.record.amend_environment(environment()):
+            lines = [f"  {name}: {before} before, {now} now" for name, (before, now) in changed.items()]
+            self._tell("\n".join(["The environment has changed since this study was last driven:", *lines]))
 
     def _phases(self, publisher: Listener, pace: Pace, driver: str) -> tuple[str, str | None]:
         """All phases; how the study ends, and why."""

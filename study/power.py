@@ -28,7 +28,7 @@ def seeds_needed(margin_in_sds: float, alpha: float, power: float = POWER) -> in
     """
     if not margin_in_sds > 0:
         return None
-    low, high = MIN_SEEDS - 1, MIN_SEEDS
+    low = high = MIN_SEEDS
     while power_of(high, margin_in_sds, alpha) < power:
         low, high = high, 2 * high
         if low > MOST_SEEDS:

@@ -54,10 +54,16 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def differences(recorded: dict[str, Any], current: dict[str, Any]) -> list[str]:
-    """What differs between two environments, a line each."""
-    return [
-        f"{name}: {recorded.get(name)} when recorded, {current.get(name)} now"
+def changes(recorded: dict[str, Any], current: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What differs between two environments, by name: what it was, what it is; None where there was or is none."""
+    return {
+        name: (recorded.get(name), current.get(name))
         for name in sorted(recorded.keys() | current.keys())
         if recorded.get(name) != current.get(name)
-    ]
+    }
+
+
+def differences(recorded: dict[str, Any], current: dict[str, Any]) -> list[str]:
+    """The same, a line each."""
+    found = changes(recorded, current)
+    return [f"{name}: {before} when recorded, {now} now" for name, (before, now) in found.items()]

@@ -24,6 +24,7 @@ from study.json_files import append_json, read_json, read_json_lines, write_json
 from study.lease import Holding, Lease, hold, holder, read_lease
 from study.pareto import pareto_front
 from study.paths import StudyPaths
+from study.provenance import changes
 from study.study_file import StudyFile
 from study.trial_record import Attempt, Failure, FailureKind, Outcome, Phase, Request, State, Trial
 
@@ -142,10 +143,10 @@ class Record:
         Raises:
             DamagedRecord: the plan has been changed since.
         """
-        written: str = self.plan.get("digest", _digest(self.plan))
-        if written != _digest(self.plan):
+        digest = _digest(self.plan)
+        if self.plan.get("digest") != digest:
             raise DamagedRecord(self.paths.plan, "it has been changed since it was locked")
-        return written
+        return digest
 
     @property
     def amendments(self) -> Amendments:
@@ -173,6 +174,20 @@ class Record:
         for section in OPERATIONS:
             if now.get(section) != wanted.get(section):
                 self.amend(section, section=wanted[section])
+
+    def amend_environment(self, now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Record in what the environment is another than when this study was last driven.
+
+        Args:
+            now: of this driver, as ``study.provenance.environment`` gives it.
+
+        Returns:
+            As ``study.provenance.changes``.
+        """
+        changed = changes(self.plan["environment"] | self.amendments.environment, now)
+        if changed:
+            self.amend("environment", changed=changed)
+        return changed
 
     def now(self, after: float = 0.0) -> float:
         """Seconds since 1970, later than ``after`` and whatever this has returned before.

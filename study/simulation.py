@@ -9,12 +9,12 @@ import heapq
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from hpgan_core.trainable import EpochReport
 from study.budget import Pace
@@ -26,6 +26,8 @@ from study.record import Record, Request, Trial
 from study.sections import Value
 from study.space import CategoricalParameter, Parameter, active_parameters
 from study.study_file import StudyFile
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,12 @@ class Forecast:
     @property
     def makespan_s(self) -> float:
         return self.search_s + self.shortlist_s + self.confirm_s
+
+
+class Curves(Protocol):
+    """What training gives."""
+
+    def curve(self, request: Request, job: Job) -> Iterator[EpochReport]: ...
 
 
 class Replay:
@@ -149,7 +157,7 @@ def forecast(study_file: StudyFile, replay: Replay, workers: int) -> Forecast:
         record = Record(StudyPaths(Path(folder), study_file.name))
         with record.driving():
             record.create(study_file, "", data_digest="simulated", environment={})
-            workshop = _Workshop(replay, record, workers)
+            workshop = Workshop(replay, record, workers)
             search = SearchPhase(record, [], pace=Pace(workshop.elapsed_s, workers))
             workshop.run(search)
             search_s = workshop.elapsed_s()
@@ -175,39 +183,72 @@ def forecast(study_file: StudyFile, replay: Replay, workers: int) -> Forecast:
     )
 
 
-class _Workshop:
-    """Workers at simulated time. Events are the ends of epochs, in their order."""
+class Workshop:
+    """Workers at simulated time, and one driver that deals with them one after the other.
 
-    def __init__(self, replay: Replay, record: Record, workers: int) -> None:
-        self.replay, self.record, self.workers = replay, record, workers
-        self.busy_s = self._now = 0.0
+    Args:
+        curves: what trials train like.
+        record: of the study.
+        workers: trials at a time.
+        cost: what dealing with a worker takes at simulated time, given the seconds that it took in truth; nothing, for
+            a driver that is never in anybody's way.
+
+    Attributes:
+        busy_s: that workers have trained.
+        waited_s: that workers have waited for the driver.
+        dealt_s: that the driver has been busy with them, in truth.
+        dealings: how often.
+    """
+
+    def __init__(
+        self, curves: Curves, record: Record, workers: int, cost: Callable[[float], float] = lambda seconds: 0.0
+    ) -> None:
+        self.curves, self.record, self.workers, self.cost = curves, record, workers, cost
+        self.busy_s = self.waited_s = self.dealt_s = self._now = 0.0
+        self.dealings = 0
 
     def elapsed_s(self) -> float:
         return self._now
 
     def run(self, phase: SearchPhase | ShortlistPhase | ConfirmPhase) -> None:
         """Train whatever the phase asks for, to its end."""
+        # The ends of epochs, in their order; that of equal times is the order of their scheduling.
         events: list[tuple[float, int, str, EpochReport, Iterator[EpochReport]]] = []
         order = count()
 
-        def schedule(key: str, curve: Iterator[EpochReport]) -> bool:
+        def train(key: str, curve: Iterator[EpochReport], idle_since: float) -> bool:
             report = next(curve, None)
             if report is None:
                 return False
             self.busy_s += report.seconds
-            # The order of equal times is that of their scheduling.
+            self.waited_s += self._now - idle_since
             heapq.heappush(events, (self._now + report.seconds, next(order), key, report, curve))
             return True
 
-        def hire() -> None:
-            while len(events) < self.workers and (job := phase.next_job()) is not None:
+        def begin() -> Job | None:
+            if (job := phase.next_job()) is not None:
                 phase.on_start(job.key, "simulated")
-                request = self.record.trial(*job.key.split("/")).request
-                schedule(job.key, self.replay.curve(request, job))
+            return job
 
-        hire()
+        def hire(idle_since: float) -> None:
+            while len(events) < self.workers and (job := self._deal(begin)) is not None:
+                request = self.record.trial(*job.key.split("/")).request
+                train(job.key, self.curves.curve(request, job), idle_since)
+
+        hire(self._now)
         while events:
-            self._now, _, key, report, curve = heapq.heappop(events)
-            if phase.on_epoch(key, report) or not schedule(key, curve):
-                phase.on_end(key, None)
-                hire()
+            due, _, key, report, curve = heapq.heappop(events)
+            self._now = max(self._now, due)
+            stopped = self._deal(lambda key=key, report=report: phase.on_epoch(key, report))  # type: ignore[misc]
+            if stopped or not train(key, curve, due):
+                self._deal(lambda key=key: phase.on_end(key, None))  # type: ignore[misc]
+                hire(due)
+
+    def _deal(self, action: Callable[[], T]) -> T:
+        began = time.perf_counter()
+        result = action()
+        seconds = time.perf_counter() - began
+        self._now += self.cost(seconds)
+        self.dealt_s += seconds
+        self.dealings += 1
+        return result

@@ -104,7 +104,7 @@ class Standing:
 
     def trial_ended(self, trial: Trial, outcome: Outcome) -> None:
         self._end(trial, outcome)
-        if outcome.state == "complete":
+        if outcome.state == "complete" and self._may_win(trial, outcome):
             self._look_up_best(trial.request.arm)
         self.spending.trial_ended(trial, outcome)
 
@@ -140,6 +140,13 @@ class Standing:
         self.ended_member_epochs += outcome.epochs * len(trial.request.seeds)
         arm.states["running"] -= 1
         arm.states[outcome.state] += 1
+
+    def _may_win(self, trial: Trial, outcome: Outcome) -> bool:
+        """Whether the winner may have changed: to look it up takes longer the more trials there are."""
+        arm, cost = self.arms[trial.request.arm], self.study_file.objective.cost
+        if arm.best is None or outcome.objective is None or arm.reruns or self.study_file.objectives:
+            return True
+        return cost(outcome.objective) <= cost(arm.best)
 
     def _look_up_best(self, arm: str) -> None:
         winner = self.record.winner(arm)
@@ -218,8 +225,10 @@ class Standing:
     def _table(self, driven: bool) -> Table:
         open_word = "running" if driven else "open"
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-        for heading in ("arm", "search", "complete", "pruned", "failed", open_word, "best", "trial", "confirm"):
-            table.add_column(heading, justify="left" if heading == "arm" else "right", no_wrap=True)
+        # In 80 columns a long name is folded, and nothing else gives way.
+        table.add_column("arm", overflow="fold")
+        for heading in ("search", "done", "pruned", "failed", open_word, "best", "trial", "confirm"):
+            table.add_column(heading, justify="right", no_wrap=True)
         for name, arm in self.arms.items():
             plain = self._arm_json(arm, driven)
             states = (str(arm.states[state]) for state in ("complete", "pruned", "failed", "running"))

@@ -18,6 +18,8 @@ torch.set_num_threads(1)
 # A machine that is busy elsewhere must not fail a property.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+# For figures that anyone can repeat: the same examples each time, and few of them.
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=20)
 
 
 @pytest.fixture(scope="session", autouse=True)

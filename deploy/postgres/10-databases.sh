@@ -12,8 +12,10 @@ CREATE ROLE mlflow LOGIN PASSWORD :'mlflow_password';
 CREATE ROLE optuna LOGIN PASSWORD :'optuna_password';
 CREATE ROLE reader LOGIN PASSWORD :'reader_password';
 CREATE DATABASE mlflow OWNER mlflow;
+-- For deploy/mlflow-passwords.yml.
+CREATE DATABASE mlflow_users OWNER mlflow;
 CREATE DATABASE optuna OWNER optuna;
-REVOKE ALL ON DATABASE postgres, mlflow, optuna FROM PUBLIC;
+REVOKE ALL ON DATABASE postgres, mlflow, mlflow_users, optuna FROM PUBLIC;
 GRANT CONNECT ON DATABASE optuna TO reader;
 \connect optuna
 ALTER DEFAULT PRIVILEGES FOR ROLE optuna GRANT SELECT ON TABLES TO reader;

@@ -14,6 +14,7 @@ Source:
 import os
 import re
 from array import array
+from codecs import BOM_UTF8
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -69,7 +70,8 @@ def parse_skeleton_file(path: Path) -> Bodies:
     try:
         with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
-            content = file.read() if size <= _MOST_BYTES else b""
+            # The mark is what some editors leave in front of a text.
+            content = file.read().removeprefix(BOM_UTF8) if size <= _MOST_BYTES else b""
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
     if size > _MOST_BYTES:

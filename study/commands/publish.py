@@ -1,5 +1,7 @@
 """``study publish``: send MLflow what it misses of a study."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +11,7 @@ from study.record import Record
 from study.tracking import Published, Tracker
 
 
-def run(name: str, *, studies: Path, console: Console) -> None:
+def run(name: str, *, studies: Path, as_json: bool, console: Console) -> None:
     """Bring MLflow up to the record, and say what has been sent. Doing it twice changes nothing.
 
     Raises:
@@ -22,6 +24,9 @@ def run(name: str, *, studies: Path, console: Console) -> None:
     tracker = Tracker(record, record.study_file)
     with console.status(f"Publishing to {tracker.uri} ..."):
         sent = tracker.publish()
+    if as_json:
+        print(json.dumps({"uri": tracker.uri} | asdict(sent), indent=2))
+        return
     news = (
         f"{sent.runs} runs made, {sent.points} points and {sent.files} files sent, {sent.ended} runs ended, "
         f"{sent.models} models registered"

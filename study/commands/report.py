@@ -1,5 +1,6 @@
 """``study report``: a study as one page that opens anywhere, as Markdown, and as CSV."""
 
+import json
 from pathlib import Path
 
 from rich.console import Console
@@ -8,7 +9,7 @@ from study.record import Record
 from study.report import write_report
 
 
-def run(name: str, *, language: str, out: Path | None, studies: Path, console: Console) -> None:
+def run(name: str, *, language: str, out: Path | None, studies: Path, as_json: bool, console: Console) -> None:
     """Write the report and say where it is. A study in any state has one.
 
     Raises:
@@ -18,7 +19,9 @@ def run(name: str, *, language: str, out: Path | None, studies: Path, console: C
     folder = out or record.paths.report
     with console.status("Writing the report ..."):
         page = write_report(record, language, folder)
-    n_figures = len(list(folder.glob("*.csv")))
-    console.print(
-        f"{page} ({page.stat().st_size / 1e6:.1f} MB), report.md and {n_figures} CSV files beside it", soft_wrap=True
-    )
+    tables, size = sorted(folder.glob("*.csv")), page.stat().st_size
+    if as_json:
+        paths = {"page": str(page), "markdown": str(folder / "report.md"), "csv": [str(table) for table in tables]}
+        print(json.dumps(paths | {"bytes": size}, indent=2))
+        return
+    console.print(f"{page} ({size / 1e6:.1f} MB), report.md and {len(tables)} CSV files beside it", soft_wrap=True)

@@ -25,9 +25,9 @@ def run(name: str, *, studies: Path, port: int, console: Console) -> None:
         tracker.publish()
     path = tracker.compare_path()
     if tracker.address.is_server:
-        console.print(f"{tracker.uri.rstrip('/')}{path}", soft_wrap=True)
+        console.print(f"{tracker.uri.rstrip('/')}/{path}", soft_wrap=True)
         return
-    console.print(f"Arms side by side: http://127.0.0.1:{port}{path}", soft_wrap=True)
+    console.print(f"Arms side by side: http://127.0.0.1:{port}/{path}", soft_wrap=True)
     console.print("Ctrl-C ends the server.")
     mlflow = shutil.which("mlflow", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if mlflow is None:

@@ -12,8 +12,8 @@ from ray.tune.search import Searcher
 
 from hpgan_core.trainable import EpochReport
 from study.errors import StudyError
-from study.execution.cluster import Slots, is_alive
-from study.execution.failures import failure_of_process, killed_for_memory, next_attempt
+from study.execution.cluster import Slots, is_alive, memory_kills_on
+from study.execution.failures import ENDED_BY_KERNEL, failure_of_process, killed_for_memory, next_attempt
 from study.job import Job
 from study.record import Failure
 
@@ -55,6 +55,7 @@ class _Attempt:
     trial: TuneTrial | None = None
     node: str | None = None
     process: int | None = None
+    memory_kills: int = 0
     failure: Failure | None = None
 
 
@@ -78,6 +79,7 @@ class Adapter(Searcher):
         self._again: deque[Job] = deque()
         self._nothing_left = False
         self._first_started_at: float | None = None
+        self._idle_processes = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles its searcher into files that nobody reads; ours holds locks and databases.
@@ -85,14 +87,24 @@ class Adapter(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         self._find_unstartable()
-        has_room = len(self._running) < self.slots.number() and not self._is_momentary()
-        if has_room and (job := self._next_job()) is not None:
+        if self._has_room() and (job := self._next_job()) is not None:
             self._running[trial_id] = _Attempt(job)
+            self._idle_processes = max(0, self._idle_processes - 1)
             return {"job": asdict(job)}
         if self._running and not self.broken:
             return None
         self.is_done = True
         return str(Searcher.FINISHED)
+
+    def _has_room(self) -> bool:
+        """Whether one more trial may begin: on a process that is free, or on a new one, if not too many are starting.
+
+        A process that starts keeps a processor busy for seconds: no more of them at once than there are processors.
+        """
+        if len(self._running) >= self.slots.number() or self._is_momentary():
+            return False
+        starting = sum(attempt.node is None for attempt in self._running.values())
+        return self._idle_processes > 0 or starting < max(1, self.slots.processors())
 
     def _is_momentary(self) -> bool:
         """Whether the first process trains, and may be through with everything before another would have started."""
@@ -117,6 +129,7 @@ class Adapter(Searcher):
         if "node" in result:
             self._first_started_at = self._first_started_at or time.monotonic()
             attempt.node, attempt.process = result["node"], result["pid"]
+            attempt.memory_kills = result["memory_kills"]
             self._call(lambda: self.foreman.on_start(key, result["hostname"]))
             who = key, result["hostname"], result["pid"], dict(result["environment"])
             self._call(lambda: self.foreman.on_process(*who))
@@ -133,7 +146,18 @@ class Adapter(Searcher):
         attempt = self._running[trial.trial_id]
         if attempt.failure is None:
             node_is_alive = attempt.node is None or is_alive(attempt.node)
-            attempt.failure = failure_of_process(trial.get_pickled_error(), node_is_alive=node_is_alive)
+            failure = failure_of_process(trial.get_pickled_error(), node_is_alive=node_is_alive)
+            if failure.kind == "crashed" and self._is_kill_for_memory(attempt):
+                failure = ENDED_BY_KERNEL
+            attempt.failure = failure
+
+    def _is_kill_for_memory(self, attempt: _Attempt) -> bool:
+        """Whether the kernel has ended a process on the attempt's node that no other attempt's death accounts for."""
+        if attempt.node is None or memory_kills_on(attempt.node) <= attempt.memory_kills:
+            return False
+        for other in self._running.values():
+            other.memory_kills += other.node == attempt.node
+        return True
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         attempt = self._running.pop(trial_id, None)
@@ -141,6 +165,7 @@ class Adapter(Searcher):
             return
         self._nothing_left = False
         job, failure = attempt.job, attempt.failure
+        self._idle_processes += failure is None
         if attempt.node is None:
             self._call(lambda: self.foreman.on_start(job.key, UNKNOWN_PLACE))
         if failure is not None:
@@ -203,6 +228,11 @@ class Scheduler(FIFOScheduler):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return object, ()
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """None in particular. Tune's choice is the oldest, for which a process may be starting; a process that has just
+        become free would take its trial and end the one that starts, so that short trials never got a second process.
+        """
 
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
         self.adapter.added(trial)

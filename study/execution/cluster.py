@@ -14,13 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+import ray.exceptions
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.errors import StudyError
 from study.execution.aftermath import cleared_after_death
+from study.execution.kernel import memory_kills
 
 CONNECT_TIMEOUT_S = 5.0
 # Nodes come and go by the minute, and trials are asked for many times a second.
 NODES_AGE_S = 2.0
+# For a process to start on a node and to be asked something.
+ANSWER_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -111,24 +116,50 @@ class Slots:
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
         self._looked_at = float("-inf")
-        self._number = 0
+        self._number = self._processors = 0
 
     def number(self) -> int:
         """How many there are; at least one, since a node that has gone may come back."""
-        now = time.monotonic()
-        if now - self._looked_at > NODES_AGE_S:
-            self._number, self._looked_at = _fitting(_living_nodes(), self.resources), now
+        self._look()
         return max(1, self._number)
 
+    def processors(self) -> int:
+        """How many all living nodes have."""
+        self._look()
+        return self._processors
 
-def processors() -> int:
-    """How many all living nodes have."""
-    return int(sum(node.get("CPU", 0.0) for node in _living_nodes().values()))
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at > NODES_AGE_S:
+            nodes = _living_nodes()
+            self._number, self._looked_at = _fitting(nodes, self.resources), now
+            self._processors = int(sum(node.get("CPU", 0.0) for node in nodes.values()))
+
+
+def is_gone() -> bool:
+    """Whether Ray does not answer, or knows this driver no more, as a head that was started anew."""
+    try:
+        _living_nodes()
+    except (ray.exceptions.RayError, RuntimeError, OSError):
+        return True
+    return False
 
 
 def is_alive(node: str) -> bool:
     """Whether the node of this identity is part of the cluster."""
     return node in _living_nodes()
+
+
+def memory_kills_on(node: str) -> int:
+    """``memory_kills`` of a node; 0 when it does not say."""
+    if node == ray.get_runtime_context().get_node_id():
+        return memory_kills()
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    asked = ray.remote(memory_kills).options(num_cpus=0, scheduling_strategy=there, max_retries=0).remote()
+    try:
+        return int(ray.get(asked, timeout=ANSWER_S))
+    except ray.exceptions.RayError:
+        return 0
 
 
 def _fitting(nodes: dict[str, dict[str, float]], resources: Resources) -> int:

@@ -19,6 +19,8 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # How torch words it on a CPU, where it raises no error of its own.
 _NO_MEMORY = "can't allocate memory"
 _LONGEST_CAUSE = 500
+# Faster than Ray's monitor looks, and Ray takes it for a crash.
+ENDED_BY_KERNEL = Failure("out_of_memory", "its machine ran out of memory, and the kernel ended the training process")
 
 
 def failure_in_training(error: BaseException) -> Failure:

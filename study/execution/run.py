@@ -10,10 +10,12 @@ from ray import tune
 from hpgan_core.windows import MotionData
 from study.errors import StudyError
 from study.execution.adapter import Adapter, Foreman, Scheduler
-from study.execution.cluster import Resources, Slots, processors
+from study.execution.cluster import Resources, Slots, is_gone
 from study.execution.cluster import slots as slots_now
 from study.execution.worker import Train, work
 from study.job import train_job
+
+MOST_PENDING = 10**6
 
 
 def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path, train: Train = train_job) -> None:
@@ -31,8 +33,8 @@ def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path,
         Exception: whatever the foreman raised; Tune is brought down first.
     """
     slots_now(resources)
-    # A process that starts keeps a processor busy for seconds: not all at once, so that the first trials begin early.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(1, processors() // 2))
+    # How many may wait for a process is the adapter's business.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_PENDING)
     adapter = Adapter(foreman, Slots(resources))
     trainable = tune.with_resources(
         tune.with_parameters(work, data=data, train=train, gpus=resources.gpus),
@@ -43,6 +45,9 @@ def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path,
             # A process that has used a GPU holds memory there as long as it lives.
             _fit(trainable, adapter, scratch, reuse_actors=resources.gpus == 0)
         except Exception as error:
+            if is_gone():
+                # No trial's fault: those in training stay open.
+                raise StudyError("Ray is gone, or another Ray is in its place") from error
             if not adapter.start_again(error):
                 raise StudyError(f"Ray Tune failed with no trial in training: {error}") from error
     if adapter.broken is not None:

@@ -110,8 +110,9 @@ def _arms(comparison: Comparison) -> Iterator[Sequence[Any]]:
 
 def _arms_members(record: Record, comparison: Comparison) -> Iterator[Sequence[Any]]:
     for name, arm in comparison.arms.items():
+        seeds = _seeds(record, name)
         for metric, interval in arm.metrics.items():
-            for seed, value in zip(_seeds(record, name), interval.members, strict=True):
+            for seed, value in zip(seeds, interval.members, strict=True):
                 yield name, arm.phase, metric, seed, value
 
 
@@ -147,6 +148,7 @@ def _learning(record: Record) -> Iterator[Sequence[Any]]:
 
 def _search(record: Record) -> Figure:
     parameters = list(record.study_file.parameters)
+    winners = {winner.key for arm in record.study_file.arms if (winner := record.winner(arm))}
     rows = [
         (
             trial.request.arm,
@@ -156,7 +158,7 @@ def _search(record: Record) -> Figure:
             outcome.epochs,
             outcome.objective,
             outcome.seconds,
-            is_winner(record, trial),
+            trial.key in winners,
             *(trial.request.parameters.get(name) for name in parameters),
         )
         for trial in record.trials(phase="search")
@@ -267,12 +269,6 @@ def shown_trials(record: Record, arm: str) -> list[Trial]:
     """What stands for an arm: the trials that test it, or else the winner of its search, where there is one."""
     winner = record.winner(arm)
     return tested_trials(record, arm) or ([winner] if winner else [])
-
-
-def is_winner(record: Record, trial: Trial) -> bool:
-    """Whether this search trial is its arm's winner."""
-    winner = record.winner(trial.request.arm)
-    return winner is not None and winner.key == trial.key
 
 
 def _seeds(record: Record, arm: str) -> list[int]:

@@ -240,6 +240,7 @@ ENGLISH: Mapping[str, str] = {
     "amend_tracking": "address of MLflow changed",
     "amend_budget": "budget changed",
     "amend_storage": "storage changed",
+    "amend_environment": "environment changed",
     "study_file": "The study file, as it was given",
     "again": "To compute a number of this page again: {command}",
 }
@@ -468,6 +469,7 @@ ITALIAN: Mapping[str, str] = {
     "amend_tracking": "indirizzo di MLflow cambiato",
     "amend_budget": "limiti cambiati",
     "amend_storage": "archivio cambiato",
+    "amend_environment": "ambiente cambiato",
     "study_file": "Il file dello studio, come è stato dato",
     "again": "Per ricalcolare un numero di questa pagina: {command}",
 }

@@ -25,6 +25,8 @@ LONGEST_TAG = 5000
 THUMBNAIL_SIZE = 256
 # Folder of a run's files that suffices to train its trial again.
 RECORD = "record"
+# Folder of the study's run that holds its report.
+REPORT = "report"
 
 # Of an arm in every chart, in the order of the arms; MLflow's own come from a run's id, and two arms may share one.
 # Tableau's ten, which matplotlib draws the report's figures with.
@@ -147,13 +149,17 @@ def baseline_entries(record: Record) -> Iterator[Entry]:
 
 
 def study_entry(record: Record, conclusion: Conclusion) -> Entry:
-    """The run of a study that has ended: its plan, and the arms side by side."""
+    """The run of a study that has ended: its plan, the arms side by side, its report."""
 
     def write_files(folder: Path) -> None:
         (folder / "plan").mkdir()
         for path in (record.paths.source, record.paths.plan):
             (folder / "plan" / path.name).write_bytes(path.read_bytes())
         _write_pictures(folder, "study", draw_arms(record), 0, conclusion.ended_at)
+        # It brings Optuna and scikit-learn along: a second that only the end of a study needs.
+        from study.report import write_report
+
+        write_report(record, "en", folder / REPORT)
 
     return Entry(
         key="study",

@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 from study.comparison import compare
 from study.record import Record
 from study.tracking.address import Address
-from study.tracking.entries import milliseconds
+from study.tracking.entries import REPORT, milliseconds
 from study.tracking.views import views
 
 NOTE = "mlflow.note.content"
@@ -40,14 +40,23 @@ class FrontPage:
             if (value := view.value(milliseconds(self.record.plan["created_at"]))) != there.get(view.tag):
                 self.client.set_experiment_tag(experiment_id, view.tag, value)
 
-    def write_note(self, experiment_id: str, compare_path: str) -> None:
-        """Question, verdict and where to look. ``compare_path`` is the page of all arms side by side."""
+    def write_note(self, experiment_id: str, compare_path: str, study_run: str | None) -> None:
+        """Question, verdict and where to look.
+
+        Args:
+            experiment_id: of the study.
+            compare_path: the page of all arms side by side.
+            study_run: holds the report of a study that has ended.
+        """
         name, study_file = self.record.paths.name, self.record.study_file
         lines = [study_file.question or name, "", compare(self.record).markdown(), "", "Where to look:", ""]
         for view in self.views:
             path = view.path(experiment_id) if self._knows_views else view.plain_path(experiment_id)
             lines.append(f"- [{view.name}]({path}): {view.about}")
         lines.append(f"- [{name}: arms, parameter by parameter]({compare_path})")
+        if study_run is not None:
+            path = f"#/experiments/{experiment_id}/runs/{study_run}/artifacts/{REPORT}/report.html"
+            lines.append(f"- [{name}: report]({path}): verdicts, figures, the skeletons moving")
         if study_file.tracking.models:
             lines.append(
                 f"- [models](#/models) `{name}.ARM`, alias `confirmed`: the median member of each arm's winner"

@@ -1,26 +1,20 @@
 """The winners of a study as MLflow models: one of each arm, registered under the names of study and arm."""
 
 import hashlib
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import mlflow.pyfunc
-import numpy as np
-import torch
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
-from mlflow.types import Schema, TensorSpec
-from packaging.version import Version
 
 from hpgan_core.checkpoint import newest_checkpoint
-from hpgan_core.predictor import UNIFORM_Z, Predictor
+from hpgan_core.predictor import Predictor
 from study.errors import StudyError
 from study.record import Record, Trial
 from study.tracking.address import Address
@@ -30,8 +24,6 @@ ALIAS = "confirmed"
 WEIGHTS = "study.weights"
 # The logged model that a registered version is of: what was registered does not say.
 MODEL = "study.model"
-# Copied, never imported: see there.
-FORECASTER = Path(__file__).with_name("forecaster.py")
 
 
 @dataclass(frozen=True)
@@ -137,6 +129,11 @@ class Models:
         return None
 
     def _log(self, name: str, chosen: Representative, run_id: str) -> LoggedModel:
+        # What MLflow makes models with takes a second to import, and warns of annotations of its own.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from study.tracking.model_files import write_model
+
         trial = chosen.trial
         predictor = Predictor.read(trial.paths.checkpoints, chosen.member)
         if predictor.epochs != trial.last_epoch():
@@ -149,29 +146,9 @@ class Models:
         )
         self.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
         with TemporaryDirectory() as folder:
-            self._write(Path(folder) / "model", predictor, model, run_id)
+            write_model(Path(folder) / "model", predictor, self.record.references(), model, run_id)
             self.client.log_model_artifacts(model.model_id, f"{folder}/model")
         return self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-
-    def _write(self, folder: Path, predictor: Predictor, model: LoggedModel, run_id: str) -> None:
-        """The model as MLflow keeps it: program, code, signature, example, requirements."""
-        program = folder.with_name("generator.pt2")
-        program.write_bytes(predictor.export())
-        references = self.record.references()
-        past = references.past.astype(np.float32)
-        example = {"past": past, "z": predictor.sample_z(len(past)).numpy()}
-        mlflow.pyfunc.save_model(
-            folder,
-            python_model=str(FORECASTER),
-            artifacts={"program": str(program)},
-            signature=signature(predictor),
-            input_example=example,
-            pip_requirements=[f"torch=={Version(torch.__version__).public}", f"numpy=={np.__version__}"],
-            metadata=_metadata(predictor, references.skeleton),
-            mlflow_model=Model(
-                artifact_path=model.artifact_location, run_id=run_id, model_uuid=model.model_id, model_id=model.model_id
-            ),
-        )
 
     def _register(self, name: str, model: LoggedModel, weights: str, run_id: str) -> ModelVersion:
         try:
@@ -191,28 +168,3 @@ class Models:
 def _logged_name(name: str) -> str:
     """A model that is not registered yet may have no dot in its name."""
     return name.replace(".", "_")
-
-
-def _metadata(predictor: Predictor, skeleton: str) -> dict[str, Any]:
-    config = predictor.config
-    return {
-        "losses": list(config.losses),
-        "seed": predictor.seed,
-        "skeleton": skeleton,
-        "units": "metres",
-        "z": "standard normal" if config.z_distribution == "normal" else f"uniform in [-{UNIFORM_Z}, {UNIFORM_Z})",
-    }
-
-
-def signature(predictor: Predictor) -> ModelSignature:
-    """Shapes and types of what goes in and comes out; -1 is any number of windows."""
-    pose, number = (predictor.joints, 3), np.dtype(np.float32)
-    return ModelSignature(
-        inputs=Schema(
-            [
-                TensorSpec(number, (-1, predictor.past_frames, *pose), "past"),
-                TensorSpec(number, (-1, predictor.config.z_size), "z"),
-            ]
-        ),
-        outputs=Schema([TensorSpec(number, (-1, predictor.future_frames, *pose))]),
-    )

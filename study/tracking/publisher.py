@@ -8,7 +8,7 @@ from typing import Any
 
 from study.errors import StudyError
 from study.record import Outcome, Trial
-from study.tracking.tracker import Tracker, Unreachable
+from study.tracking.tracker import VIEWS, Tracker, Unreachable
 
 INTERVAL_S = 2.0
 LONGEST_PAUSE_S = 30.0
@@ -19,8 +19,9 @@ PATIENCE_S = 60.0
 class Publisher:
     """A listener of the phases: what happens is only noted, the record says the rest.
 
-    Many notes of one trial are one publication. While MLflow is away it is tried again at growing intervals; what it
-    misses is sent when it is back, or in the end by ``study publish``.
+    The first note is of the saved views, which a person may look for while the study runs. Many notes of one trial are
+    one publication. While MLflow is away it is tried again at growing intervals; what it misses is sent when it is
+    back, or in the end by ``study publish``.
 
     Args:
         tracker: used by the publisher's thread alone until ``close`` returns.
@@ -29,7 +30,7 @@ class Publisher:
 
     def __init__(self, tracker: Tracker, warn: Callable[[str], None]) -> None:
         self.tracker, self.warn = tracker, warn
-        self._noted: dict[str, Trial] = {}
+        self._noted: dict[str, Callable[[], None]] = {VIEWS: tracker.install_views}
         self._noting = Lock()
         self._closing = Event()
         self._missing: str | None = None
@@ -68,7 +69,7 @@ class Publisher:
 
     def _note(self, trial: Trial) -> None:
         with self._noting:
-            self._noted[trial.key] = trial
+            self._noted[trial.key] = lambda: self.tracker.publish_trial(trial)
 
     def _progress(self) -> tuple[int, ...]:
         return astuple(self.tracker.published)
@@ -95,7 +96,7 @@ class Publisher:
             while noted:
                 key = next(iter(noted))
                 try:
-                    self.tracker.publish_trial(noted[key])
+                    noted[key]()
                 except Unreachable:
                     raise
                 except StudyError as error:

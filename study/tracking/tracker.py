@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -34,6 +33,7 @@ from study.tracking.entries import (
     trial_entry,
 )
 from study.tracking.front_page import FrontPage
+from study.tracking.models import Models, representative
 
 # MLflow's limit of metrics, parameters and tags in one call.
 BATCH = 1000
@@ -41,6 +41,8 @@ RUNS_A_PAGE = 200
 # Without it the UI takes an experiment for one about language models and hides metrics.
 EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
 LONGEST_REASON = 300
+# As messages call them.
+VIEWS = "the saved views"
 
 
 class Unreachable(StudyError):
@@ -121,7 +123,7 @@ class Tracker:
             Unreachable: MLflow does not answer, or takes nothing.
             StudyError: some runs cannot be published, and why; all others are.
         """
-        self._reach()
+        self._probe()
         problems = []
         for what, send in self._everything():
             try:
@@ -143,6 +145,15 @@ class Tracker:
         """
         self._attempt(trial.key, lambda: self._send(trial_entry(self.record, trial, driven=True)))
 
+    def install_views(self) -> None:
+        """Save what MLflow's page is to show of this study.
+
+        Raises:
+            Unreachable: MLflow does not answer, or takes nothing.
+            StudyError: it does, but not this.
+        """
+        self._attempt(VIEWS, self._send_views)
+
     def rename(self, name: str) -> None:
         """Give the experiment another name, where there is one; with MLflow away the next publication makes another."""
         with suppress(Exception):
@@ -152,15 +163,15 @@ class Tracker:
         self.name = name
 
     def compare_path(self) -> str:
-        """Where the UI compares this study's arms, without scheme and host.
+        """Where MLflow's page compares this study's arms, from the page's root.
 
         Raises:
             Unreachable: MLflow does not answer.
         """
-        self._reach()
+        self._probe()
         runs = self._view.runs
         arms = [runs[trial.key].run_id for trial in self.record.trials(phase="confirm") if trial.key in runs]
-        return f"/#/compare-runs?runs={quote(json.dumps(arms))}&experiments={quote(json.dumps([self.experiment_id]))}"
+        return f"#/compare-runs?runs={quote(json.dumps(arms))}&experiments={quote(json.dumps([self.experiment_id]))}"
 
     def _everything(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """What there is to send, by name, in its order."""
@@ -176,21 +187,26 @@ class Tracker:
                     yield f"the model of {arm}", lambda arm=arm: self._send_model(arm)  # type: ignore[misc]
         keys = {trial.key for trial in trials} | {entry.key for entry in baselines} | {"study"}
         yield "the end of other runs", lambda: self._end_strays(keys)
+        yield VIEWS, self._send_views
         yield "the experiment's note", self._write_note
 
     def _attempt(self, what: str, send: Callable[[], None]) -> None:
         """Send something; after a failure look again what is there and try once more: it may have been deleted."""
+        problem = f"{what} cannot be published to MLflow"
         try:
             send()
+        except StudyError as error:
+            # What the record lacks no second try brings back.
+            raise StudyError(f"{problem}: {error}") from error
         except Exception:
-            self._reach()
+            self._probe()
             try:
                 send()
             except Exception as error:
-                self._reach()
-                raise StudyError(f"{what} cannot be published to MLflow: {_reason(error)}") from error
+                self._probe()
+                raise StudyError(f"{problem}: {_reason(error)}") from error
 
-    def _reach(self) -> None:
+    def _probe(self) -> None:
         """Look what is there, and write something: what answers may still take nothing.
 
         Raises:
@@ -229,11 +245,6 @@ class Tracker:
         self.published.ended += 1
 
     def _send_model(self, arm: str) -> None:
-        with warnings.catch_warnings():
-            # What MLflow loads models with takes a second to import, and warns of annotations of its own.
-            warnings.simplefilter("ignore")
-            from study.tracking.models import Models, representative
-
         if (chosen := representative(self.record, arm)) is not None:
             models = Models(self.client, self.address, self.record, self.experiment_id)
             self.published.models += models.publish(chosen, self._view.runs[chosen.trial.key].run_id)
@@ -281,7 +292,6 @@ class Tracker:
         one of a key: the one that got further stays.
         """
         experiment_id = self._find_experiment()
-        self._front_page.install_views(experiment_id)
         found: dict[str, list[Run]] = defaultdict(list)
         own, token = f"tags.`study.id` = '{self.record.plan['id']}'", None
         while True:
@@ -316,8 +326,12 @@ class Tracker:
             if key not in keys and run.end is None:
                 self.client.set_terminated(run.run_id, ABANDONED)
 
+    def _send_views(self) -> None:
+        self._front_page.install_views(self.experiment_id)
+
     def _write_note(self) -> None:
-        self._front_page.write_note(self.experiment_id, self.compare_path().removeprefix("/"))
+        study = self._view.runs.get("study")
+        self._front_page.write_note(self.experiment_id, self.compare_path(), study.run_id if study else None)
 
     @cached_property
     def _front_page(self) -> FrontPage:

@@ -5,12 +5,15 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+
+from tests.processes import answers, driver, free_port, wait_for
 
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
 ARMS = ["none", "gt", "paper"]
@@ -234,6 +237,32 @@ def test_a_study_is_planned_from_a_few_steps(launched: Any, run_study: RunStudy)
     studies = launched.folder / "studies"
     taken = sum(file.stat().st_size for file in studies.rglob("*") if file.is_file())
     assert 0.5 < one["disk_bytes"] / taken < 2
+
+
+def test_people_are_told_a_plan_and_the_power_of_its_claims(launched: Any, run_study: RunStudy) -> None:
+    by_ratio = run_study(launched.folder, "plan", "small.yaml")
+    assert by_ratio.returncode == 0, by_ratio.stderr
+    assert "9 trials of 3 arms, 2 members, 12 epochs: 216 epochs of one member" in by_ratio.stdout
+    assert "margin / SD" in by_ratio.stdout
+    absolute = "claims=[{name: gt is as good, candidate: gt, metrics: [ade], margin: 0.1}]"
+    by_claim = run_study(launched.folder, "plan", "small.yaml", "--sd", "0.05", "--set", absolute)
+    assert by_claim.returncode == 0, by_claim.stderr
+    assert re.search(r"^gt is as good +ade +0\.1 +0\.05 +\d+% +\d+$", by_claim.stdout, re.MULTILINE)
+    replayed = run_study(launched.folder, "plan", "small.yaml", "--simulate", "small", "--workers", "2")
+    assert replayed.returncode == 0, replayed.stderr
+    assert replayed.stdout.startswith("Replayed small, ")
+    assert "A forecast of times." in replayed.stdout
+
+
+def test_ui_serves_the_page_that_its_link_names(launched: Any) -> None:
+    port = free_port()
+    with driver(launched.folder, "ui", "small", "--port", str(port)) as process:
+        assert process.stdout is not None
+        link = process.stdout.readline().strip().rpartition(" ")[2]
+        assert link.startswith(f"http://127.0.0.1:{port}/#/compare-runs?")
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), process)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
+            assert b"MLflow" in page.read()
 
 
 def test_a_finished_study_is_replayed_with_other_workers_and_pruners(launched: Any, run_study: RunStudy) -> None:

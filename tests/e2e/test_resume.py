@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
@@ -175,10 +176,12 @@ def test_a_study_with_nothing_left_to_do_starts_no_ray(story: Story, run_study: 
 
 
 def test_more_trials_and_more_seeds_are_run_on_top(story: Story, run_study: RunStudy) -> None:
-    """Last of the story: it changes the study."""
+    """From here on the story changes the study."""
     before = curves(story.study)
+    change_plan(story.study, lambda plan: plan["environment"].update(numpy="1.0"))
     run = run_study(story.folder, "resume", "small", "--add-trials", "1", "--more-seeds", "1")
     assert run.returncode == 0, run.stderr
+    assert f"numpy: 1.0 before, {np.__version__} now" in run.stdout
     after = curves(story.study)
     assert {key: after[key] for key in before} == before
     assert {f"{arm}/t03" for arm in ARMS} <= after.keys() - before.keys()
@@ -188,3 +191,16 @@ def test_more_trials_and_more_seeds_are_run_on_top(story: Story, run_study: RunS
     comparison = json.loads(run_study(story.folder, "compare", "small", "--json").stdout)
     assert {arm["n_members"] for arm in comparison["arms"].values()} == {4}
     check_ledgers(story.study, f"sqlite:///{story.folder}/studies/mlflow.db")
+
+
+def test_a_plan_that_is_no_longer_the_locked_one_is_not_gone_on_with(story: Story, run_study: RunStudy) -> None:
+    change_plan(story.study, lambda plan: plan["file"].update(question="Another?"))
+    run = run_study(story.folder, "resume", "small", "--add-trials", "1")
+    assert run.returncode == 1
+    assert "it has been changed since it was locked" in run.stderr
+
+
+def change_plan(study: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    plan = json.loads((study / "plan.json").read_text())
+    change(plan)
+    (study / "plan.json").write_text(json.dumps(plan))

@@ -25,8 +25,9 @@ SEARCH = {
 
 @pytest.fixture(scope="module")
 def finished(make_record: MakeRecord, drive: Drive, tmp_path_factory: pytest.TempPathFactory) -> Record:
-    """Six trials an arm, trained one after the other."""
-    record = make_record(tmp_path_factory.mktemp("finished"), search=SEARCH)
+    """Six trials an arm, two of them again, one confirmed, trained one after the other."""
+    confirm = {"members": 3, "epochs": 2, "shortlist": {"trials": 2, "members": 2}}
+    record = make_record(tmp_path_factory.mktemp("finished"), search=SEARCH, confirm=confirm)
     with record.driving():
         drive(record)
     return record
@@ -50,6 +51,8 @@ def test_a_study_replayed_as_it_was_run_is_the_same_study(finished: Record) -> N
         if (winner := finished.winner(arm)) and winner.outcome
     }
     assert told.search_s == pytest.approx(seconds(finished, "search"))
+    assert told.shortlist_s == pytest.approx(seconds(finished, "shortlist"))
+    assert told.shortlist_s > 0
     assert told.confirm_s == pytest.approx(seconds(finished, "confirm"))
     assert told.device_hours == pytest.approx(seconds(finished) / 3600)
     assert told.idle == pytest.approx(0.0, abs=1e-9)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from hpgan_core.checkpoint import read_newest_checkpoint, write_checkpoint
+from hpgan_core.checkpoint import read_newest_checkpoint, superseded_checkpoints, write_checkpoint
 from hpgan_core.durable import write_durably
 
 
@@ -63,6 +63,14 @@ def test_one_flipped_byte_anywhere_is_noticed(tmp_path: Path) -> None:
         assert newest_epoch(tmp_path) == 1
     newest.write_bytes(data)
     assert newest_epoch(tmp_path) == 2
+
+
+def test_a_checkpoint_is_superseded_by_a_newer_one_that_is_whole(tmp_path: Path) -> None:
+    assert superseded_checkpoints(tmp_path) == []
+    older, newest = (write_checkpoint(tmp_path, epoch, content(epoch)) for epoch in (1, 2))
+    assert superseded_checkpoints(tmp_path) == [older]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert superseded_checkpoints(tmp_path) == []
 
 
 def test_two_damaged_checkpoints_are_as_none(tmp_path: Path) -> None:

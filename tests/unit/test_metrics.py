@@ -408,6 +408,10 @@ def test_score_is_the_mean_of_three_logarithms() -> None:
     assert scored(0.4, 0.02, 1.0) == 0
 
 
+def test_scores_that_differ_in_the_tenth_digit_have_an_order() -> None:
+    assert scored(0.4 * (1 + 1e-10), 0.02, 1.0) > scored(0.4, 0.02, 1.0)
+
+
 def test_score_treats_too_smooth_and_too_rough_alike() -> None:
     assert scored(0.4, 0.02, 0.25) == pytest.approx(scored(0.4, 0.02, 4.0))
 

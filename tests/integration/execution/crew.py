@@ -75,6 +75,14 @@ def train_carefully(job: Job, data: MotionData, report: Callable[[EpochReport], 
     train_job(job, data, report)
 
 
+def hoard(job: Job, data: MotionData, report: Callable[[EpochReport], None]) -> None:
+    """Report how many MB this process has; then take 200 more, in pieces that only the collector of cycles finds."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    report(a_report(1, memory_mb=pages * resource.getpagesize() / 2**20))
+    pieces: list[Any] = [bytearray(2**16) for _ in range(3200)]
+    pieces.append(pieces)
+
+
 def misbehave(job: Job, data: MotionData, report: Callable[[EpochReport], None]) -> None:
     """Two epochs, and between them what the job's key says; after a hyphen, in how many attempts."""
     fault, _, times = job.key.partition("-")

@@ -22,7 +22,7 @@ from study.execution import Resources
 from study.execution.aftermath import at_work_in
 from study.execution.cluster import CONNECT_TIMEOUT_S
 from study.job import Job, train_job
-from tests.integration.execution.crew import Crew
+from tests.integration.execution.crew import Crew, hoard
 
 ONE_CPU = Resources(1, 0, None)
 
@@ -54,6 +54,14 @@ def test_a_limit_of_one_runs_one_after_the_other(motion: MotionData, make_job: A
     crew = Crew([make_job(key) for key in "ab"])
     execution.run(crew, motion, Resources(1, 0, 1), tmp_path / "ray")
     assert crew.events == [("start", "a"), ("end", "a"), ("start", "b"), ("end", "b")]
+
+
+def test_a_process_gives_back_what_its_trials_have_taken(motion: MotionData, make_job: Any, tmp_path: Path) -> None:
+    crew = Crew([make_job(key) for key in "abcde"])
+    execution.run(crew, motion, Resources(1, 0, 1), tmp_path / "ray", hoard)
+    assert len({process for told in crew.processes.values() for process in told}) == 1
+    taken = [crew.reports[key][0].mean["memory_mb"] for key in "abcde"]
+    assert max(taken) < taken[0] + 100
 
 
 def test_a_slow_trial_starves_no_other(motion: MotionData, make_job: Any, tmp_path: Path) -> None:

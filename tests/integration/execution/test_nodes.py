@@ -13,6 +13,8 @@ from hpgan_core.trainable import EpochReport
 from hpgan_core.windows import MotionData
 from study import execution
 from study.execution import Resources
+from study.execution.cluster import memory_kills_on
+from study.execution.kernel import memory_kills
 from study.job import train_job
 from study.record import Failure
 from tests.integration.execution import crew as crew_module
@@ -82,3 +84,10 @@ def test_a_node_that_joins_is_used(machines: Cluster, motion: MotionData, make_j
 def test_a_part_of_a_gpu_is_of_one_gpu(machines: Cluster) -> None:
     slots = {gpus: execution.slots(Resources(0, gpus, None)) for gpus in (1, 2, 0.5, 0.4, 0.1)}
     assert slots == {1: 2, 2: 1, 0.5: 4, 0.4: 4, 0.1: 20}
+
+
+def test_a_node_is_asked_what_its_kernel_did_and_one_that_is_gone_says_nothing(machines: Cluster) -> None:
+    (node,) = machines.worker_nodes
+    assert memory_kills_on(node.node_id) == memory_kills()
+    machines.remove_node(node)
+    assert memory_kills_on(node.node_id) == 0

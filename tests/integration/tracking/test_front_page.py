@@ -1,18 +1,22 @@
 """What a person finds first: views that a real MLflow page opens in a real browser, and the note."""
 
 import json
+import re
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from packaging.version import Version
 from playwright.sync_api import Browser, Page
 
 from study.record import Record
-from study.tracking import Tracker, front_page
+from study.tracking import Publisher, Tracker, front_page
 from study.tracking.front_page import NOTE
 from study.tracking.views import LONGEST_TAG, TAG, View, views
 from tests.browser import chromium
-from tests.integration.tracking.conftest import EndStudy
+from tests.integration.tracking.conftest import EndStudy, MakeRecord
 from tests.processes import Server
 
 # What each view draws: charts, and runs, of two arms with two trials each.
@@ -68,6 +72,25 @@ def test_views_are_installed_once_and_come_back(record: Record, tracker: Tracker
     assert tags(tracker) == before
 
 
+def test_views_are_there_as_soon_as_a_study_is_driven(
+    make_record: MakeRecord, server: Server, tmp_path: Path, record: Record
+) -> None:
+    begun = make_record(tmp_path, name="begun", tracking={"uri": server.uri})
+    client, wanted = MlflowClient(server.uri), {view.tag for view in views(begun)}
+    publisher = Publisher(tracker := Tracker(begun, begun.study_file), pytest.fail)
+
+    def there() -> bool:
+        experiment = client.get_experiment_by_name("begun")
+        return experiment is not None and wanted <= experiment.tags.keys()
+
+    deadline = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    publisher.close()
+    assert tracker.published.runs == 0, "no trial has begun"
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_the_page_opens_each_view(record: Record, tracker: Tracker, page: Page, name: str) -> None:
     view = next(view for view in views(record) if short(view) == name)
@@ -88,6 +111,14 @@ def test_the_note_leads_to_every_view(record: Record, tracker: Tracker) -> None:
         assert f"[{view.name}]({view.path(tracker.experiment_id)})" in note
     assert "compare-runs" in note
     assert "study report small" in note
+
+
+def test_the_note_leads_to_the_report_that_opens_inside_the_page(tracker: Tracker, page: Page) -> None:
+    (path,) = re.findall(r"small: report\]\((#[^)]*)\)", tags(tracker)[NOTE])
+    page.goto(f"{tracker.uri}/{path}")
+    report = page.frame_locator("iframe")
+    report.get_by_role("heading", level=1).wait_for(timeout=90_000)
+    assert report.locator("svg").count() > 0, "its scripts have drawn"
 
 
 def test_an_older_server_gets_plain_links(

@@ -82,6 +82,12 @@ def test_carriage_returns_change_nothing(clip: Path, walker: np.ndarray) -> None
     assert np.array_equal(read_skeleton_file(write_lines(clip, lines, newline="\r\n")), walker)
 
 
+def test_a_byte_order_mark_changes_nothing(clip: Path, walker: np.ndarray) -> None:
+    lines = lines_of([[(PERSON, pose)] for pose in walker])
+    lines[0] = "\ufeff" + lines[0]
+    assert np.array_equal(read_skeleton_file(write_lines(clip, lines)), walker)
+
+
 def test_other_blanks_between_fields_and_at_the_end_change_nothing(clip: Path, walker: np.ndarray) -> None:
     lines = lines_of([[(PERSON, pose)] for pose in walker])
     lines[4] = "  " + lines[4].replace(" ", "\t ")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from hpgan_core.checkpoint import write_checkpoint
 from study.cli import app
 from study.record import Record, Trial
 
@@ -82,6 +83,16 @@ def test_gc_frees_what_no_winner_and_no_open_trial_needs(record: Record, tmp_pat
     assert "2.0 kB have been freed" in study(tmp_path, "gc", "small").stdout
     assert {trial.key for trial in record.trials() if trial.paths.checkpoints.exists()} == kept
     assert "0 bytes have been freed" in study(tmp_path, "gc").stdout
+
+
+def test_gc_leaves_a_winner_its_last_checkpoint_alone(record: Record, tmp_path: Path) -> None:
+    folder = record.trial("gt", "confirm").paths.checkpoints
+    shutil.rmtree(folder)
+    older, newest = (write_checkpoint(folder, epoch, {"epoch": epoch}) for epoch in (1, 2))
+    could = json.loads(study(tmp_path, "gc", "--dry-run", "--json").stdout)["bytes"]
+    assert could == 2000 + older.stat().st_size
+    assert study(tmp_path, "gc").exit_code == 0
+    assert list(folder.iterdir()) == [newest]
 
 
 def test_gc_leaves_a_running_study_alone(record: Record, tmp_path: Path) -> None:

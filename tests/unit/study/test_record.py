@@ -1,6 +1,7 @@
 """The record: what a folder says after crashes, ties and second processes."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,53 +10,13 @@ import numpy as np
 import pytest
 
 from study.errors import BadStudyInput, DamagedRecord
+from study.lease import read_lease
 from study.paths import StudyPaths
-from study.record import Record, Trial
+from study.record import Conclusion, Record, Trial
 from study.study_file import StudyFile
 
 NewRecord = Callable[..., Record]
 AddTrial = Callable[..., Trial]
-
-
-def epoch(number: int) -> dict[str, Any]:
-    return {"epoch": number, "mean": {"val/score": 0.1}, "seconds": 0.5}
-
-
-@pytest.mark.parametrize("cut", [1, 2, 10, 30])
-def test_a_line_that_a_crash_cut_short_is_left_out_and_replaced(
-    new_record: NewRecord, add_trial: AddTrial, cut: int
-) -> None:
-    trial = add_trial(new_record(), "gt", "t00", [0.5, 0.4, 0.3], state=None)
-    content = trial.paths.epochs.read_bytes()
-    trial.paths.epochs.write_bytes(content[:-cut])
-    assert [line["epoch"] for line in trial.epochs()] == [1, 2]
-    assert trial.last_epoch() == 2
-    trial.append_epoch(epoch(3))
-    assert [line["epoch"] for line in trial.epochs()] == [1, 2, 3]
-    assert len(trial.paths.epochs.read_text().splitlines()) == 3
-
-
-def test_a_first_line_that_was_cut_short_leaves_no_epoch(new_record: NewRecord, add_trial: AddTrial) -> None:
-    trial = add_trial(new_record(), "gt", "t00", [0.5], state=None)
-    trial.paths.epochs.write_bytes(trial.paths.epochs.read_bytes()[:7])
-    assert trial.epochs() == []
-    trial.append_epoch(epoch(1))
-    assert trial.last_epoch() == 1
-
-
-def test_metrics_that_are_not_numbers_come_back(new_record: NewRecord, add_trial: AddTrial) -> None:
-    trial = add_trial(new_record(), "gt", "t00", [0.5], state=None)
-    trial.append_epoch(epoch(2) | {"members": {"val/ade": [float("nan"), float("inf")]}})
-    assert np.isnan(trial.epochs()[-1]["members"]["val/ade"][0])
-    assert np.isposinf(trial.epochs()[-1]["members"]["val/ade"][1])
-
-
-def test_the_first_outcome_stands(new_record: NewRecord, add_trial: AddTrial) -> None:
-    trial = add_trial(new_record(), "gt", "t00", [0.5], state="pruned")
-    first = trial.outcome
-    assert trial.close("failed", None, "too late") == first
-    assert trial.outcome == first
-    assert trial.state == "pruned"
 
 
 def test_a_trial_that_is_started_again_keeps_its_first_request(new_record: NewRecord, add_trial: AddTrial) -> None:
@@ -122,6 +83,21 @@ def test_without_a_complete_trial_nobody_wins(new_record: NewRecord, add_trial: 
     assert record.best() is None
 
 
+def test_an_arm_has_its_own_winner_and_confirmations(new_record: NewRecord, add_trial: AddTrial) -> None:
+    record = new_record()
+    for arm, name, score in (("gt", "t00", 0.4), ("gt", "t01", 0.5), ("paper", "t00", 0.3), ("paper", "t01", 0.1)):
+        add_trial(record, arm, name, [score])
+    # Of t00, which does not win in the other arm.
+    for arm in ("gt", "paper"):
+        add_trial(record, arm, "confirm", [0.5])
+    assert [trial.key for trial in record.ranked("gt")] == ["gt/t00", "gt/t01"]
+    assert [trial.key for trial in record.confirmations("gt")] == ["gt/confirm"]
+    assert record.confirmations("paper") == []
+    confirmation = record.confirmation("gt")
+    assert confirmation is not None
+    assert confirmation.key == "gt/confirm"
+
+
 def test_only_a_complete_confirmation_counts(new_record: NewRecord, add_trial: AddTrial) -> None:
     record = new_record()
     add_trial(record, "gt", "t00", [0.5])
@@ -133,12 +109,13 @@ def test_only_a_complete_confirmation_counts(new_record: NewRecord, add_trial: A
 
 
 def test_an_unknown_study_is_answered_with_those_there_are(tmp_path: Path, new_record: NewRecord) -> None:
-    with pytest.raises(BadStudyInput, match="holds no study yet"):
+    with pytest.raises(BadStudyInput, match=r"; it holds no study yet; start one with `study launch FILE`$"):
         Record.open(tmp_path, "small")
     new_record()
     with pytest.raises(BadStudyInput, match="there are: small"):
         Record.open(tmp_path, "other")
     assert Record.open(tmp_path, "small").study_file.name == "small"
+    assert [record.paths for record in Record.all(tmp_path)] == [StudyPaths(tmp_path, "small")]
 
 
 def test_the_plan_comes_back_as_it_was_locked(tmp_path: Path, new_record: NewRecord) -> None:
@@ -146,8 +123,30 @@ def test_the_plan_comes_back_as_it_was_locked(tmp_path: Path, new_record: NewRec
     opened = Record.open(tmp_path, "small")
     assert opened.study_file == made.study_file
     assert opened.plan["data_digest"] == "0" * 64
-    assert opened.references().past.shape == (1, 10, 25, 3)
-    assert opened.references().frame_rate_hz == 30.0
+    references = opened.references()
+    np.testing.assert_array_equal(references.past, np.zeros((1, 10, 25, 3)))
+    np.testing.assert_array_equal(references.truth, np.ones((1, 20, 25, 3)))
+    assert (references.skeleton, references.frame_rate_hz) == ("kinect_v2", 30.0)
+
+
+def test_references_that_would_run_code_when_they_are_read_are_refused(new_record: NewRecord) -> None:
+    record = new_record()
+    np.savez_compressed(record.paths.references, past=np.array([record.paths], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        record.references()
+
+
+def test_what_is_written_about_the_study_comes_back(new_record: NewRecord) -> None:
+    record = new_record()
+    assert record.baselines() == {}
+    assert record.conclusion() is None
+    record.write_baselines({"zero_velocity": {"test/ade": 1.0}})
+    record.conclude("failed", "the disk is full")
+    again = Record(record.paths)
+    assert again.baselines() == {"zero_velocity": {"test/ade": 1.0}}
+    ended = again.conclusion()
+    assert ended is not None
+    assert ended == Conclusion("failed", "the disk is full", pytest.approx(time.time(), abs=60))
 
 
 def test_a_study_is_running_interrupted_finished(tmp_path: Path, new_record: NewRecord) -> None:
@@ -158,6 +157,52 @@ def test_a_study_is_running_interrupted_finished(tmp_path: Path, new_record: New
     assert record.state() == "interrupted"
     record.conclude("finished", None)
     assert record.state() == "finished"
+    for _ in range(2):
+        record.reopen()
+        assert record.state() == "interrupted"
+
+
+def test_the_time_that_a_study_was_driven_is_kept(tmp_path: Path, new_record: NewRecord) -> None:
+    assert Record(StudyPaths(tmp_path, "never driven")).driven_s() == 0
+    record = new_record()
+    lease = read_lease(record.paths)
+    assert lease is not None
+    assert record.driven_s() == lease.driven_s > 0
+
+
+def test_the_records_clock_never_goes_back(new_record: NewRecord, add_trial: AddTrial) -> None:
+    record = new_record()
+    first = record.now()
+    assert first == pytest.approx(time.time(), abs=60)
+    # As when another machine, whose clock is ahead, has driven this study until now.
+    ahead = record.now(after=first + 1000)
+    assert ahead > first + 1000
+    trial = add_trial(record, "gt", "t00", [0.5], state=None)
+    assert trial.close("complete", 0.5).ended_at > ahead
+
+
+@pytest.mark.parametrize(("studies", "option"), [("studies", ""), ("other place", " --studies 'other place'")])
+def test_a_command_names_the_folder_of_studies_unless_it_is_the_usual_one(studies: str, option: str) -> None:
+    assert Record(StudyPaths(Path(studies), "small")).command("resume") == f"study resume small{option}"
+
+
+def test_an_unknown_trial_is_answered_with_those_there_are(new_record: NewRecord, add_trial: AddTrial) -> None:
+    record = new_record()
+    with pytest.raises(BadStudyInput, match=r"^study 'small' has no trial 'gt/t00'; there are: none yet$"):
+        record.find("gt/t00")
+    for name in ("t00", "t01"):
+        add_trial(record, "gt", name, [0.5])
+    assert record.find("gt/t01") is record.trial("gt", "t01")
+    with pytest.raises(BadStudyInput, match=r"^study 'small' has no trial 't01'; there are: gt/t00, gt/t01$"):
+        record.find("t01")
+
+
+def test_a_trial_whose_folder_a_crash_has_left_empty_is_started(new_record: NewRecord, add_trial: AddTrial) -> None:
+    record = new_record()
+    record.paths.trial("gt", "t00").folder.mkdir(parents=True)
+    assert record.trials() == []
+    add_trial(record, "gt", "t00", [0.5])
+    assert [trial.key for trial in record.trials()] == ["gt/t00"]
 
 
 @pytest.mark.parametrize("name", ["plan.json", "amendments.jsonl", "conclusion.json", "baselines.json"])
@@ -194,8 +239,9 @@ def test_what_is_not_locked_can_be_amended_and_the_last_word_counts(new_record: 
     again = Record(record.paths)
     assert again.study_file == study_with(resources={"max_concurrent": 1}, budget={"device_hours": 2.0})
     assert StudyFile.from_canonical(again.plan["file"]) == study_with()
-    kinds = [json.loads(line)["kind"] for line in record.paths.amendments.read_text().splitlines()]
-    assert kinds == ["resources", "budget", "resources"]
+    lines = [json.loads(line) for line in record.paths.amendments.read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["resources", "budget", "resources"]
+    assert [line["time"] for line in lines] == pytest.approx([time.time()] * 3, abs=60)
 
 
 def test_amendments_add_up(new_record: NewRecord) -> None:
@@ -208,6 +254,17 @@ def test_amendments_add_up(new_record: NewRecord) -> None:
     amendments = Record(record.paths).amendments
     assert (amendments.trials, amendments.members) == (5, 1)
     assert amendments.retried == {"gt/t00", "gt/t03", "none/t01"}
+
+
+def test_only_a_changed_environment_is_an_amendment(new_record: NewRecord) -> None:
+    record = new_record()
+    before = record.plan["environment"]
+    assert not record.amend_environment(before)
+    upgraded = before | {"torch": "99.0", "threads": 2}
+    expected = {"threads": (None, 2), "torch": (before.get("torch"), "99.0")}
+    assert record.amend_environment(upgraded) == expected
+    assert not Record(record.paths).amend_environment(upgraded), "as the last driver found it"
+    assert Record(record.paths).amend_environment(before).keys() == expected.keys()
 
 
 def test_requests_and_outcomes_are_read_once(new_record: NewRecord, add_trial: AddTrial) -> None:
@@ -226,14 +283,28 @@ def test_a_study_set_aside_takes_the_next_free_name(tmp_path: Path, new_record: 
     new_record()
     assert Record.open(tmp_path, "small").set_aside() == "small.2"
     assert not StudyPaths(tmp_path, "small").folder.exists()
+    with pytest.raises(BadStudyInput, match=r"there are: small\.1, small\.2$"):
+        Record.open(tmp_path, "small")
     assert [trial.key for trial in Record(StudyPaths(tmp_path, "small.1")).trials()] == ["gt/t00"]
 
 
 def test_a_plan_that_was_changed_after_it_was_locked_is_noticed(new_record: NewRecord) -> None:
     record = new_record()
     assert record.plan_digest() == record.plan["digest"]
-    plan = json.loads(record.paths.plan.read_text())
-    plan["file"]["claims"][0]["alpha"] = 0.2
-    record.paths.plan.write_text(json.dumps(plan))
-    with pytest.raises(DamagedRecord, match="it has been changed since it was locked"):
-        Record(record.paths).plan_digest()
+    locked = json.loads(record.paths.plan.read_text())
+    claim = locked["file"]["claims"][0] | {"alpha": 0.2}
+    another_alpha = locked | {"file": locked["file"] | {"claims": [claim]}}
+    no_digest = {key: value for key, value in locked.items() if key != "digest"}
+    for changed in (another_alpha, no_digest):
+        record.paths.plan.write_text(json.dumps(changed))
+        with pytest.raises(DamagedRecord, match=r"plan\.json is damaged: it has been changed since it was locked; "):
+            Record(record.paths).plan_digest()
+
+
+def test_a_plans_digest_is_the_same_in_every_version(new_record: NewRecord) -> None:
+    """By another formula every study that is locked already would look changed."""
+    record = new_record()
+    digest = "00c8d7633eae4b165655d34f1c9f1edec68119b0be2e1b8673d3f711e871ffe3"  # pragma: allowlist secret
+    locked = {"file": {"b": 1, "a": 2}, "data_digest": "0" * 64, "environment": {"code": "1.0", "python": "3"}}
+    record.paths.plan.write_text(json.dumps(locked | {"digest": digest}))
+    assert Record(record.paths).plan_digest() == digest

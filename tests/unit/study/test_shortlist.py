@@ -77,6 +77,9 @@ def test_the_winner_is_the_best_on_the_new_seeds_and_it_is_confirmed(new_record:
     assert winner(record) == "t01"
     shortlist(record, {"shortlist-t01": [0.7, 0.6], "shortlist-t03": [0.4, 0.3]})
     assert winner(record) == "t03"
+    best = record.best()
+    assert best is not None
+    assert best.key == "none/t03"
     phase = ConfirmPhase(record, [])
     assert [request.number for request in phase.waiting] == [3, 3]
     while (job := phase.next_job()) is not None:
@@ -98,6 +101,12 @@ def test_a_candidate_whose_members_diverge_comes_after_those_whose_do_not(new_re
     record = searched(new_record, confirm=CONFIRM)
     shortlist(record, {"shortlist-t01": [math.nan, 0.1], "shortlist-t03": [0.9, 0.9]})
     assert winner(record) == "t03"
+
+
+def test_what_another_arm_has_trained_again_is_nothing_to_this_one(new_record: NewRecord) -> None:
+    record = searched(new_record, confirm=CONFIRM)
+    shortlist(record, {"shortlist-t01": [0.1, 0.1], "shortlist-t03": [0.4, 0.4]}, but=("gt/shortlist-t01",))
+    assert (winner(record, "none"), winner(record, "gt")) == ("t01", "t03")
 
 
 def test_where_no_candidate_could_be_trained_again_the_search_picks(new_record: NewRecord) -> None:

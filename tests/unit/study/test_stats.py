@@ -9,6 +9,7 @@ from scipy import stats
 
 from study.stats import (
     EXACT_SEEDS,
+    Estimate,
     bootstrap_upper_bound,
     expected_best,
     holm,
@@ -52,6 +53,7 @@ def test_members_that_diverged_are_shown_and_not_counted() -> None:
 def test_fewer_than_two_values_have_no_interval(members: list[float], mean: float) -> None:
     interval = mean_interval(members)
     assert interval.mean == pytest.approx(mean, nan_ok=True)
+    assert interval.members == pytest.approx(tuple(members), nan_ok=True)
     assert math.isnan(interval.low)
     assert math.isnan(interval.high)
 
@@ -102,7 +104,28 @@ def test_the_bootstrap_bound_of_equal_differences_is_their_value() -> None:
 def test_the_bootstrap_bound_of_many_seeds_is_the_t_bound() -> None:
     differences = np.random.default_rng(3).normal(0.1, 0.5, 200)
     bound = bootstrap_upper_bound(differences, 0.05, np.random.default_rng(0))
-    assert bound == pytest.approx(one_sided_bounds(differences, 0.05)[1], abs=0.01)
+    assert bound == pytest.approx(one_sided_bounds(differences, 0.05)[1], abs=0.003)
+
+
+def test_what_is_sampled_depends_on_the_generator_alone() -> None:
+    differences, others = np.random.default_rng(3).normal(-0.1, 0.5, (2, EXACT_SEEDS + 4))
+
+    def sampled(seed: int) -> tuple[float, float, Estimate]:
+        return (
+            sign_flip_test_below(differences, 0.0, np.random.default_rng(seed)),
+            bootstrap_upper_bound(differences, 0.05, np.random.default_rng(seed)),
+            interquartile_mean_difference(differences, others, np.random.default_rng(seed)),
+        )
+
+    assert sampled(0) == sampled(0)
+    assert all(one != other for one, other in zip(sampled(0), sampled(1), strict=True))
+
+
+def test_the_middle_half_has_an_interval_of_95_percent() -> None:
+    candidate, reference = np.random.default_rng(3).normal(0.0, 1.0, (2, 400))
+    middle = interquartile_mean_difference(candidate, reference, np.random.default_rng(0))
+    # The mean of the middle half of normal values has 1.19 times the variance of the mean of all.
+    assert middle.high - middle.low == pytest.approx(2 * 1.96 * math.sqrt(2 * 1.19 / 400), rel=0.05)
 
 
 def test_an_outlier_does_not_move_the_middle_half() -> None:

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from study.judge import judge
+from study.power import seeds_needed
 from study.sentences import about_claim, about_metric, as_change, as_p, metric_name
 from study.study_file import StudyFile
 from study.verdict import ClaimVerdict, badness
@@ -78,6 +79,24 @@ def test_each_word_begins_where_its_bound_crosses(study_with: StudyWith, worse_b
     assert metric.bound == pytest.approx(worse_by + REACH, abs=1e-6)
     assert metric.margin == pytest.approx(0.5)
     assert metric.n_seeds == 5
+
+
+def test_a_verdict_repeats_what_was_asked(study_with: StudyWith) -> None:
+    found = verdict(study_with(), members(worse_by=0.0))
+    assert (found.claim, found.candidate, found.reference, found.gate) == ("gt replaces both", "gt", "paper", "none")
+    assert (found.keep, found.margin, found.alpha, found.level, found.warning) == (0.5, None, 0.05, 0.05, None)
+
+
+def test_a_verdict_repeats_an_absolute_margin(study_with: StudyWith) -> None:
+    found = verdict(study_with(claims=[CLAIM | {"margin": 0.1, "keep": None}]), members(worse_by=0.0))
+    assert (found.keep, found.margin) == (None, 0.1)
+
+
+def test_the_same_members_give_the_same_numbers(study_with: StudyWith) -> None:
+    many = members(worse_by=0.45, noise=np.random.default_rng(0).normal(0.0, 0.3, 20))
+    first, second = (verdict(study_with(), many).metrics[0] for _ in range(2))
+    for name in ("p_permutation", "bootstrap_bound", "interquartile_difference"):
+        assert getattr(first, name) == getattr(second, name)
 
 
 def test_identical_arms_are_non_inferior(study_with: StudyWith) -> None:
@@ -216,6 +235,32 @@ class TestBesideTheBound:
         # The margin is one SD: 8 seeds by the table of docs/structure.md.
         assert (found.metrics[0].seeds_needed, found.seeds_needed) == (8, 8)
 
+    def test_a_claim_needs_as_many_seeds_as_what_needs_most(self, study_with: StudyWith) -> None:
+        noise = NOISE * 0.5 / NOISE.std(ddof=1)
+        found = verdict(study_with(), members(worse_by=0.25, noise=noise))
+        diversity = seeds_needed(-math.log(0.8) / 0.5, 0.05)
+        assert (found.metrics[0].seeds_needed, found.guardrails[0].seeds_needed) == (8, diversity)
+        assert found.seeds_needed == diversity
+        # No number of seeds is known to tell how many will diverge.
+        assert verdict(study_with(), members(worse_by=0.25, noise=noise), n_diverged=2).seeds_needed is None
+
+    @pytest.mark.parametrize(("lost", "greatest"), [(0.0, "bone_error"), (0.2131, "diversity")])
+    def test_the_p_of_a_claim_is_the_greatest_that_must_pass(
+        self, study_with: StudyWith, lost: float, greatest: str
+    ) -> None:
+        claim = study_with(claims=[CLAIM | {"metrics": ["ade", "bone_error"]}])
+        ade, bones = members("ade", worse_by=0.47), members("bone_error", worse_by=0.48, diversity=math.exp(-lost))
+        found = verdict(claim, {arm: ade[arm] | bones[arm] for arm in ade})
+        ps = {metric.metric: metric.p for metric in found.metrics} | {"diversity": found.guardrails[0].p}
+        assert ps == pytest.approx(
+            {
+                "ade": stats.ttest_1samp(0.47 + NOISE, 0.5, alternative="less").pvalue,
+                "bone_error": stats.ttest_1samp(0.48 + NOISE, 0.5, alternative="less").pvalue,
+                "diversity": stats.ttest_1samp(lost + NOISE, -math.log(0.8), alternative="less").pvalue,
+            }
+        )
+        assert found.p == found.p_adjusted == ps[greatest] == max(ps.values())
+
     def test_a_decided_metric_needs_no_more_seeds(self, study_with: StudyWith) -> None:
         found = verdict(study_with(), members(worse_by=0.0))
         assert (found.metrics[0].seeds_needed, found.seeds_needed) == (None, None)
@@ -232,7 +277,10 @@ class TestGuardrails:
         assert found.word == "inferior"
         diversity = found.guardrails[0]
         assert diversity.share.value == pytest.approx(0.3)
-        assert diversity.share.low < 0.3 < diversity.share.high < 0.8
+        assert (diversity.share.low, diversity.share.high) == pytest.approx(
+            (0.3 * math.exp(-REACH), 0.3 * math.exp(REACH)), rel=1e-6
+        )
+        assert [(one.guardrail, one.limit) for one in found.guardrails] == [("diversity", 0.8), ("diverged", 0.2)]
         assert "30%" in about_claim(found)
 
     @pytest.mark.parametrize(
@@ -261,6 +309,13 @@ class TestGuardrails:
         assert found.guardrails[1].word == word
         assert found.guardrails[1].share.value == n_diverged / 5
         assert found.word == word
+
+    @pytest.mark.parametrize(("seeds", "word"), [(2, "inconclusive"), (3, "non-inferior")])
+    def test_divergence_is_judged_from_three_members_on(self, study_with: StudyWith, seeds: int, word: str) -> None:
+        found = verdict(study_with(), members(worse_by=0.0, noise=np.zeros(seeds)))
+        assert found.guardrails[1].word == word
+        assert math.isnan(found.guardrails[1].p)
+        assert found.guardrails[1].seeds_needed is None
 
     def test_null_takes_them_away(self, study_with: StudyWith) -> None:
         study_file = study_with(claims=[CLAIM | {"guardrails": {"diversity": None, "diverged": None}}])

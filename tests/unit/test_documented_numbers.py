@@ -1,0 +1,47 @@
+"""The figures of the README's table of speed are those of ``benchmarks/latest.json``."""
+
+import json
+import re
+
+import pytest
+
+from tests.documents import ROOT
+
+LATEST: dict[str, float] = json.loads((ROOT / "benchmarks" / "latest.json").read_text())
+README = (ROOT / "README.md").read_text()
+ROWS = re.findall(r"^\| (.+) \| (.+) \| ([\d.]+) \|$", README.partition("\n## Speed\n")[2], re.MULTILINE)
+
+
+def ours_over_stock(key: str) -> float:
+    return LATEST[key] / LATEST[f"{key}.stock"]
+
+
+# In the order of the table: how many times faster, and what its first cell says besides.
+EXPECTED = [
+    (LATEST["step.h256.n10.threads1.vs_report"], ""),
+    (LATEST["step.h256.n10.members8.threads1.vs_report"], ""),
+    (LATEST["step.h512.n10.threads1.vs_report"], ""),
+    (LATEST["machine.two_processes.vs_report_default"], ""),
+    (LATEST["parse.vs_plain_reader"], ""),
+    (LATEST["metrics.vs_loops"], ""),
+    (ours_over_stock("publish_metrics_per_s"), f": {LATEST['publish_metrics_per_s']:,.0f}"),
+    (1 / ours_over_stock("suggest_ms.5000"), f": {LATEST['suggest_ms.5000']:.0f} ms"),
+    (1 / ours_over_stock("trial_overhead_ms.1000"), f": {LATEST['trial_overhead_ms.1000']:.0f} ms"),
+    (ours_over_stock("results_per_s"), f": {LATEST['results_per_s']:.0f}"),
+]
+
+
+def test_every_row_is_checked() -> None:
+    assert len(ROWS) == len(EXPECTED)
+
+
+@pytest.mark.parametrize(("row", "expected"), list(zip(ROWS, EXPECTED, strict=False)))
+def test_a_row_says_what_was_measured(row: tuple[str, str, str], expected: tuple[float, str]) -> None:
+    times, besides = expected
+    assert row[2] == (f"{times:.1f}" if times < 10 else f"{times:.0f}")
+    assert row[0].endswith(besides)
+
+
+def test_the_share_of_the_machines_own_rate_is_that_of_all_steps() -> None:
+    shares = [value for key, value in LATEST.items() if key.endswith(".gemm_share")]
+    assert f"reaches {100 * min(shares):.0f} to {100 * max(shares):.0f} %" in README
