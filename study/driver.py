@@ -90,7 +90,7 @@ class Driver:
                 stack.enter_context(execution.cluster(address))
                 # Ray has taken the signals for itself.
                 stack.enter_context(self.stopping.listening())
-                slots = execution.slots(self.resources)
+                slots = self._slots(address)
                 # Of a study that has begun the record knows better.
                 cost = None
                 if not self.record.exists:
@@ -113,6 +113,12 @@ class Driver:
                 self._conclude(self._phases(publisher, pace, str(holding.lease)))
             except StudyError as error:
                 raise self._failure(str(error)) from error
+
+    def _slots(self, address: str | None) -> int:
+        """Trials at a time. Nobody joins a Ray that is this process' own."""
+        if address is None:
+            return execution.slots(self.resources)
+        return execution.slots_once_joined(self.resources, self._tell)
 
     def _note_environment(self) -> None:
         """Say and record in what it is another than before: trials of one study are compared with each other."""

@@ -21,10 +21,10 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 
 from study.execution.adapter import Foreman
-from study.execution.cluster import Resources, cluster, slots
+from study.execution.cluster import Resources, cluster, slots, slots_once_joined
 from study.execution.run import run
 
-__all__ = ["Foreman", "Resources", "cluster", "run", "slots"]
+__all__ = ["Foreman", "Resources", "cluster", "run", "slots", "slots_once_joined"]
 
 # The cause of a failed trial stands in the record; Tune would print every traceback and the list of such trials.
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)

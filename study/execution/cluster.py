@@ -8,7 +8,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,10 @@ from study.execution.kernel import memory_kills
 CONNECT_TIMEOUT_S = 5.0
 # Nodes come and go by the minute, and trials are asked for many times a second.
 NODES_AGE_S = 2.0
+# Nodes join a cluster one after another when it is started, and again where its head has died; the old ones take
+# a minute to notice that.
+JOIN_S = 180.0
+JOIN_POLL_S = 1.0
 # For a process to start on a node and to be asked something.
 ANSWER_S = 30.0
 
@@ -108,6 +112,31 @@ def slots(resources: Resources) -> int:
             f"{nodes or 'no node'}; change resources in the study file"
         )
     return fitting
+
+
+def slots_once_joined(resources: Resources, tell: Callable[[str], None], patience_s: float = JOIN_S) -> int:
+    """``slots`` of a cluster that nodes may still be joining.
+
+    Args:
+        resources: what one trial occupies.
+        tell: is told when it takes waiting.
+        patience_s: for how long at most.
+
+    Raises:
+        StudyError: no node that joins in time has what one trial needs.
+    """
+    deadline = time.monotonic() + patience_s
+    told = False
+    while True:
+        try:
+            return slots(resources)
+        except StudyError as error:
+            if time.monotonic() > deadline:
+                raise
+            if not told:
+                tell(f"Waiting up to {patience_s:g} s for nodes to join: {error}")
+                told = True
+        time.sleep(JOIN_POLL_S)
 
 
 class Slots:

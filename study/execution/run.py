@@ -11,7 +11,6 @@ from hpgan_core.windows import MotionData
 from study.errors import StudyError
 from study.execution.adapter import Adapter, Foreman, Scheduler
 from study.execution.cluster import Resources, Slots, is_gone
-from study.execution.cluster import slots as slots_now
 from study.execution.worker import Train, work
 from study.job import train_job
 
@@ -24,15 +23,14 @@ def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path,
     Args:
         foreman: decides.
         data: what all jobs train on.
-        resources: what each of them occupies.
+        resources: what each of them occupies; they are waited for where no node has it.
         scratch: a folder for Tune, which is removed in the end; on a cluster, one that all machines share.
         train: what a training process does with a job; importable, or defined where the driver was started.
 
     Raises:
-        StudyError: no node of the cluster has what one trial needs, a trial cannot write to its folder, or Ray is gone.
+        StudyError: a trial cannot write to its folder, or Ray is gone.
         Exception: whatever the foreman raised; Tune is brought down first.
     """
-    slots_now(resources)
     # How many may wait for a process is the adapter's business.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_PENDING)
     adapter = Adapter(foreman, Slots(resources))

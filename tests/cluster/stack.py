@@ -125,6 +125,17 @@ class Stack:
         options = ["--rm", "-T", "--volume", f"{ROOT / 'tests/ledgers.py'}:/app/ledgers.py:ro"]
         self.compose("run", *options, "--entrypoint", "with-secrets", "study", "python", "-c", check)
 
+    def wait_for_workers(self, number: int) -> None:
+        """Wait until so many nodes where trials may run are part of the cluster."""
+        script = """\
+import ray
+ray.init("auto", log_to_driver=False)
+print(sum(node["Alive"] and node["Resources"].get("CPU", 0) > 0 for node in ray.nodes()))
+"""
+        deadline = time.monotonic() + PATIENCE_S
+        while (joined := int(self.python("ray-head", script).split()[-1])) < number:
+            assert time.monotonic() < deadline, f"{joined} of {number} workers have joined"
+
     def record(self, name: str) -> Path:
         """A study's folder on the shared volume."""
         return self.engine.volume("hpgan_studies") / name

@@ -175,11 +175,14 @@ def test_a_killed_head_costs_the_driver_and_no_result(stack: Stack) -> None:
     drive.end(1)
     assert "failed" not in {outcome["state"] for outcome in stack.outcomes("head").values()}
     stack.up("--scale", "ray-worker=3")
+    # Workers have not all noticed yet that their head is another one.
     stack.study("resume", "head").end()
     stack.check_ledgers("head")
 
 
 def test_a_trial_that_takes_too_much_memory_fails_and_its_machine_lives(stack: Stack) -> None:
+    # Those that the head before this one had are started anew.
+    stack.wait_for_workers(3)
     before = {
         name: stack.engine.docker("inspect", "--format", "{{.State.Pid}}", name)
         for name in stack.containers("ray-worker")

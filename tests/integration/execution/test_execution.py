@@ -197,11 +197,9 @@ def test_a_stop_file_ends_a_training_with_a_checkpoint_to_go_on_from(
 @pytest.mark.parametrize(
     ("resources", "missing"), [(Resources(512, 0, None), "512 CPUs and 0 GPUs"), (Resources(1, 0.5, None), "0.5 GPUs")]
 )
-def test_what_no_node_has_is_refused_at_once(
-    motion: MotionData, make_job: Any, tmp_path: Path, resources: Resources, missing: str
-) -> None:
+def test_what_no_node_has_is_refused_at_once(resources: Resources, missing: str) -> None:
     with pytest.raises(StudyError, match=rf"a trial needs .*{missing} on one node, but this Ray cluster has"):
-        execution.run(Crew([make_job("a")]), motion, resources, tmp_path / "ray")
+        execution.slots(resources)
 
 
 def test_fractions_of_a_processor_make_more_slots() -> None:

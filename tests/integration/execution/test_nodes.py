@@ -12,6 +12,7 @@ from ray.cluster_utils import Cluster
 from hpgan_core.trainable import EpochReport
 from hpgan_core.windows import MotionData
 from study import execution
+from study.errors import StudyError
 from study.execution import Resources
 from study.execution.cluster import memory_kills_on
 from study.execution.kernel import memory_kills
@@ -91,3 +92,20 @@ def test_a_node_is_asked_what_its_kernel_did_and_one_that_is_gone_says_nothing(m
     assert memory_kills_on(node.node_id) == memory_kills()
     machines.remove_node(node)
     assert memory_kills_on(node.node_id) == 0
+
+
+def test_nodes_that_join_late_are_waited_for(machines: Cluster) -> None:
+    def join(text: str) -> None:
+        told.append(text)
+        machines.add_node(**NODE)
+
+    machines.remove_node(*machines.worker_nodes)
+    told: list[str] = []
+    assert execution.slots_once_joined(ONE_CPU, join) == 1
+    assert len(told) == 1
+    assert "nodes to join: a trial needs 1 CPUs" in told[0]
+
+
+def test_nodes_that_never_join_are_not_waited_for_forever(machines: Cluster) -> None:
+    with pytest.raises(StudyError, match="a trial needs 512 CPUs and 0 GPUs on one node, but"):
+        execution.slots_once_joined(Resources(512, 0, None), lambda _: None, patience_s=2.0)
