@@ -103,6 +103,18 @@ def test_a_candidate_whose_members_diverge_comes_after_those_whose_do_not(new_re
     assert winner(record) == "t03"
 
 
+def test_a_candidate_whose_member_diverges_in_the_last_epoch_has_diverged(new_record: NewRecord) -> None:
+    record = searched(new_record, confirm=CONFIRM)
+    phase = ShortlistPhase(record, [])
+    while (job := phase.next_job()) is not None:
+        late = job.key.endswith("t01")
+        for epoch in range(1, 5):
+            scores = [0.9, 0.9] if not late else [math.nan, 0.1] if epoch == 4 else [0.1, 0.1]
+            phase.on_epoch(job.key, EpochReport.summarise(epoch, [{"val/score": score} for score in scores], 0.5))
+        phase.on_end(job.key, None)
+    assert winner(record) == "t03"
+
+
 def test_what_another_arm_has_trained_again_is_nothing_to_this_one(new_record: NewRecord) -> None:
     record = searched(new_record, confirm=CONFIRM)
     shortlist(record, {"shortlist-t01": [0.1, 0.1], "shortlist-t03": [0.4, 0.4]}, but=("gt/shortlist-t01",))

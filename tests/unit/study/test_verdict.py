@@ -12,6 +12,7 @@ from scipy import stats
 from study.judge import judge
 from study.power import seeds_needed
 from study.sentences import about_claim, about_metric, as_change, as_p, metric_name
+from study.stats import UNKNOWN
 from study.study_file import StudyFile
 from study.verdict import ClaimVerdict, badness
 
@@ -140,7 +141,24 @@ def test_too_few_seeds_never_decide(study_with: StudyWith, seeds: int) -> None:
     noise[:seeds] = 0.0
     found = verdict(study_with(), members(worse_by=-3.0, noise=noise))
     assert found.word == "inconclusive"
-    assert found.metrics[0].n_seeds == seeds
+    (metric,) = found.metrics
+    assert metric.n_seeds == seeds
+    numbers = ("difference", "lower", "bound", "sd", "p", "p_superior", "p_permutation", "bootstrap_bound")
+    assert [name for name in numbers if not math.isnan(getattr(metric, name))] == []
+    assert (metric.interquartile_difference, metric.improvement, metric.seeds_needed) == (UNKNOWN, UNKNOWN, None)
+    diversity = found.guardrails[0]
+    assert math.isnan(diversity.p)
+    assert math.isnan(diversity.share.value)
+
+
+@pytest.mark.parametrize(("seeds", "known"), [(2, False), (3, True)])
+def test_an_effect_is_known_from_three_seeds_on(study_with: StudyWith, seeds: int, known: bool) -> None:
+    of = members(worse_by=0.0)
+    of["none"]["test/ade"] = (*of["none"]["test/ade"][:seeds], *[math.nan] * (5 - seeds))
+    (metric,) = verdict(study_with(), of).metrics
+    missing = [math.isnan(number) for number in (metric.effect, metric.effect_lower, metric.margin)]
+    assert missing == [not known] * 3
+    assert metric.word == ("non-inferior" if known else "inconclusive")
 
 
 @pytest.mark.parametrize(("seeds", "warned"), [(3, True), (4, True), (5, False)])
