@@ -48,13 +48,22 @@ def draw_verdicts(ax: "Axes", table: pd.DataFrame, words: Words) -> None:
 
 
 def draw_learning(ax: "Axes", table: pd.DataFrame, words: Words, metric: str) -> None:
-    """Mean and 95 % interval of one metric by epoch, a line for each arm."""
-    for arm, rows in table[table["metric"] == metric].groupby("arm", sort=False):
+    """Mean and 95 % interval of one metric by epoch, a line for each arm.
+
+    The scale is that of the means: the interval of two members may be many times as wide, and is cut off.
+    """
+    table = table[table["metric"] == metric]
+    for arm, rows in table.groupby("arm", sort=False):
         (line,) = ax.plot(rows["epoch"], rows["mean"], label=str(arm))
         ax.fill_between(rows["epoch"], rows["ci_low"], rows["ci_high"], color=line.get_color(), alpha=0.2)
+    lowest, highest = table["mean"].min(), table["mean"].max()
+    room = (highest - lowest) / 2
+    least, most = max(lowest - room, table["ci_low"].min()), min(highest + room, table["ci_high"].max())
+    if least < most:
+        ax.set_ylim(least, most)
     ax.set_xlabel(words("epoch"))
     ax.set_ylabel(metric)
-    ax.legend()
+    _add_legend(ax)
 
 
 def draw_search(ax: "Axes", table: pd.DataFrame, parameter: str, objective: str, *, log: bool) -> None:
@@ -67,7 +76,7 @@ def draw_search(ax: "Axes", table: pd.DataFrame, parameter: str, objective: str,
         ax.set_xscale("log")
     ax.set_xlabel(parameter)
     ax.set_ylabel(objective)
-    ax.legend()
+    _add_legend(ax)
 
 
 def draw_pareto(ax: "Axes", table: pd.DataFrame, words: Words) -> None:
@@ -82,7 +91,12 @@ def draw_pareto(ax: "Axes", table: pd.DataFrame, words: Words) -> None:
         ax.text(0.99, row.ade, name, transform=right_edge, ha="right", va="bottom", fontsize=8)
     ax.set_xlabel(words("axis_apd"))
     ax.set_ylabel(words("axis_ade"))
-    ax.legend()
+    _add_legend(ax)
+
+
+def _add_legend(ax: "Axes") -> None:
+    """Beside the axes: eight arms would cover what is in them."""
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
 def write_pictures(folder: Path, figures: Mapping[str, Figure], words: Words, objective: str) -> set[str]:

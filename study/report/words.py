@@ -165,7 +165,7 @@ ENGLISH: Mapping[str, str] = {
     "axis_ade": "↑ error (ADE), m",
     # learning
     "learning_caption": "Validation split: mean and 95 % interval over the members of each arm's confirmed trial, or "
-    "of the best trial of the search where there is none.",
+    "of the best trial of the search where there is none. An interval much wider than the means' range is cut off.",
     "learning_none": "No epochs were recorded.",
     "metric": "metric",
     "epoch": "epoch",
@@ -397,7 +397,8 @@ ITALIAN: Mapping[str, str] = {
     "axis_apd": "diversità (APD), m →",
     "axis_ade": "↑ errore (ADE), m",
     "learning_caption": "Insieme di validazione: media e intervallo al 95 % sui membri della prova confermata di ogni "
-    "braccio, o della migliore prova della ricerca dove non ce n'è una.",
+    "braccio, o della migliore prova della ricerca dove non ce n'è una. Un intervallo molto più largo del campo delle "
+    "medie è tagliato.",
     "learning_none": "Nessuna epoca registrata.",
     "metric": "metrica",
     "epoch": "epoca",

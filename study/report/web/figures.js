@@ -144,14 +144,18 @@ const report_page = (() => {
       const curves = data.filter(row => row.metric === metric && visible(row));
       const last = d3.groups(curves, row => row.arm).map(([, of_arm]) => of_arm.at(-1));
       const height = Math.min(420, Math.max(280, width / 2));
-      const [least, most] = d3.extent(curves.flatMap(row => [row.mean, row.ci_low ?? row.mean, row.ci_high ?? row.mean]));
+      // The scale is that of the means: the interval of two members may be many times as wide.
+      const [lowest, highest] = d3.extent(curves, row => row.mean);
+      const room = (highest - lowest) / 2;
+      const least = Math.max(lowest - room, d3.min(curves, row => row.ci_low ?? row.mean));
+      const most = Math.min(highest + room, d3.max(curves, row => row.ci_high ?? row.mean));
       return Plot.plot({
         width, style, height, marginLeft: 55, marginRight: width < 560 ? 12 : 120,
         ariaLabel: `${words.section_learning}: ${metric_name(metric)}`,
         x: {label: `${words.epoch} →`, ticks: Math.min(10, d3.max(curves, row => row.epoch) ?? 1), tickFormat: value => Number.isInteger(value) ? String(value) : ""},
-        y: {label: metric_name(metric), labelArrow: "none", grid: true, nice: true, tickFormat: number.format},
+        y: {label: metric_name(metric), labelArrow: "none", grid: true, nice: true, tickFormat: number.format, ...(most > least && {domain: [least, most]})},
         marks: [
-          Plot.areaY(curves.filter(row => row.ci_low !== null), {x: "epoch", y1: "ci_low", y2: "ci_high", z: "arm", fill: row => colour(row.arm), fillOpacity: .13}),
+          Plot.areaY(curves.filter(row => row.ci_low !== null), {x: "epoch", y1: "ci_low", y2: "ci_high", z: "arm", fill: row => colour(row.arm), fillOpacity: .13, clip: true}),
           Plot.lineY(curves, {x: "epoch", y: "mean", z: "arm", stroke: row => colour(row.arm), strokeWidth: 2}),
           Plot.dot(last, {x: "epoch", y: "mean", fill: row => colour(row.arm), r: 3}),
           width < 560 ? null : Plot.text(spread(last, 16 * (most - least) / (height - 60)), {x: "epoch", y: "place", text: "arm", dx: 9, textAnchor: "start", fill: row => colour(row.arm), fontWeight: 600}),
