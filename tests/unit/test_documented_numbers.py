@@ -1,5 +1,6 @@
-"""The figures of the README's table of speed are those of ``benchmarks/latest.json``."""
+"""The figures of the README are those of ``benchmarks/latest.json`` and of the studies in ``docs/studies``."""
 
+import csv
 import json
 import re
 
@@ -45,3 +46,43 @@ def test_a_row_says_what_was_measured(row: tuple[str, str, str], expected: tuple
 def test_the_share_of_the_machines_own_rate_is_that_of_all_steps() -> None:
     shares = [value for key, value in LATEST.items() if key.endswith(".gemm_share")]
     assert f"reaches {100 * min(shares):.0f} to {100 * max(shares):.0f} %" in README
+
+
+STUDY = ROOT / "docs" / "studies" / "ui-prmd"
+# A column of the README's table, and how many digits it shows.
+COLUMNS = (("ade", 3), ("fde", 3), ("apd", 2), ("joint_error_mm", 0), ("bone_error", 3), ("jerk_ratio", 2))
+
+
+def rows_of(figure: str) -> list[dict[str, str]]:
+    with (STUDY / f"{figure}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_arms_of_the_published_study_have_the_numbers_of_its_data() -> None:
+    measured = {(row["arm"], row["metric"]): row for row in rows_of("arms") if row["phase"] == "confirm"}
+    arms = list(dict.fromkeys(arm for arm, _ in measured))
+    table = README.partition("\nOn real Kinect recordings")[2]
+    assert len(arms) == 8
+    for arm in arms:
+        cells = [f"{arm}", measured[arm, "test/ade"]["members"]]
+        for metric, digits in COLUMNS:
+            mean, low, high = (float(measured[arm, f"test/{metric}"][key]) for key in ("mean", "ci_low", "ci_high"))
+            cells.append(f"{mean:.{digits}f}±{(high - low) / 2:.{digits}f}")
+        assert f"| {' | '.join(cells)} |" in table
+
+
+def test_verdicts_of_the_published_study_are_those_of_its_data() -> None:
+    table = README.partition("\nOn real Kinect recordings")[2]
+    names = {"ade": "ADE", "jerk_ratio": "jerk", "bone_error": "bone error"}
+    words: dict[tuple[str, str], list[str]] = {}
+    for row in rows_of("forest"):
+        said = words.setdefault((row["claim"], row["candidate"]), [])
+        said.append(f"{names[row['metric']]} {row['word']}")
+    shares = {row["claim"]: float(row["share"]) for row in rows_of("guardrails") if row["guardrail"] == "diversity"}
+    assert len(words) == 3
+    for (claim, candidate), said in words.items():
+        assert said[0] == "ADE gate failed"
+        verdict = (
+            f"| {claim} (`{candidate}` for `paper`) | gate failed | {', '.join(said)} | {100 * shares[claim]:.0f} %"
+        )
+        assert verdict in table
