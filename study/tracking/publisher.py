@@ -72,7 +72,8 @@ class Publisher:
             self._noted[trial.key] = lambda: self.tracker.publish_trial(trial)
 
     def _progress(self) -> tuple[int, ...]:
-        return astuple(self.tracker.published)
+        """Changes while MLflow answers, also where it has everything: to look through many trials takes minutes."""
+        return self.tracker.steps, *astuple(self.tracker.published)
 
     def _work(self) -> None:
         pause, closing = 0.0, False

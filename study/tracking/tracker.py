@@ -84,6 +84,10 @@ class Tracker:
     A run is given its points and files first and ended last, at the moment that the record names: a run that ended so
     is whole, and is never touched again.
 
+    Attributes:
+        published: what has been sent.
+        steps: grows with whatever is looked at or sent, so that somebody who waits sees that it goes on.
+
     Raises:
         BadStudyInput: no MLflow can be at the address that study file or environment give.
     """
@@ -93,6 +97,7 @@ class Tracker:
         self.name = study_file.tracking.experiment or record.paths.name
         self.address = address.find(record.paths, study_file.tracking)
         self.published = Published()
+        self.steps = 0
         self._believed: _View | None = None
 
     @property
@@ -193,6 +198,7 @@ class Tracker:
     def _attempt(self, what: str, send: Callable[[], None]) -> None:
         """Send something; after a failure look again what is there and try once more: it may have been deleted."""
         problem = f"{what} cannot be published to MLflow"
+        self.steps += 1
         try:
             send()
         except StudyError as error:
@@ -296,6 +302,7 @@ class Tracker:
         own, token = f"tags.`study.id` = '{self.record.plan['id']}'", None
         while True:
             page = self.client.search_runs([experiment_id], own, max_results=RUNS_A_PAGE, page_token=token)
+            self.steps += 1
             for run in page:
                 found[run.data.tags.get("study.key", run.info.run_id)].append(run)
             if not (token := page.token):

@@ -21,6 +21,7 @@ import pytest
 from study.errors import BadStudyInput
 from study.record import Record, Trial
 from study.tracking import Publisher, Tracker, Unreachable
+from study.tracking.entries import Entry
 
 MakeRecord = Callable[..., Record]
 StartTrial = Callable[..., Trial]
@@ -286,6 +287,30 @@ def test_a_call_that_never_ends_is_given_up_at_the_end_of_the_study(
     assert "nothing arrives there" in warnings[0]
     assert "`study publish small" in warnings[0]
     publisher._thread.join()
+
+
+class Leisurely(Tracker):
+    """Takes its time with every trial, as with thousands of them."""
+
+    def _send(self, entry: Entry) -> None:
+        time.sleep(0.4)
+        super()._send(entry)
+
+
+def test_what_mlflow_has_already_is_looked_through_for_as_long_as_that_takes(
+    make_record: MakeRecord, start_trial: StartTrial, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = make_record(tmp_path)
+    first = Publisher(Tracker(record, record.study_file), print)
+    Study(record, start_trial, train, first).run(range(5), epochs=2)
+    first.close()
+    monkeypatch.setattr("study.tracking.publisher.PATIENCE_S", 1.5)
+    warnings: list[str] = []
+    again = Publisher(Leisurely(record, record.study_file), warnings.append)
+    started = time.monotonic()
+    again.close()
+    assert time.monotonic() - started > 1.5
+    assert warnings == []
 
 
 def test_a_database_that_another_process_has_locked_is_waited_for(
