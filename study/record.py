@@ -198,7 +198,10 @@ class Record:
         return self._latest
 
     def trial(self, arm: str, trial: str) -> Trial:
-        return self._trials.setdefault((arm, trial), Trial(self.paths.trial(arm, trial), self.now))
+        # Of thousands of trials, to make what is there already takes most of a report's time.
+        if (arm, trial) not in self._trials:
+            self._trials.setdefault((arm, trial), Trial(self.paths.trial(arm, trial), self.now))
+        return self._trials[arm, trial]
 
     def start(self, request: Request) -> Trial:
         """Make the folder of a new trial, or return the one that an interrupted driver has left."""
