@@ -82,8 +82,9 @@ def _forest(comparison: Comparison) -> Iterator[Sequence[Any]]:
 
 def _forest_seeds(record: Record, comparison: Comparison) -> Iterator[Sequence[Any]]:
     for claim in comparison.claims:
+        seeds = _seeds(record, claim.candidate)
         for one in claim.metrics:
-            for seed, difference in zip(_seeds(record, claim.candidate), one.differences, strict=True):
+            for seed, difference in zip(seeds, one.differences, strict=True):
                 if math.isfinite(difference):
                     yield claim.claim, one.metric, seed, difference
 
