@@ -60,6 +60,14 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
         time.sleep(0.02)
 
 
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
+    """Wait for something in this process or in one that somebody else watches."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def answers(url: str) -> bool:
     """Whether a server answers there."""
     try:

@@ -22,6 +22,7 @@ from study.errors import BadStudyInput
 from study.record import Record, Trial
 from study.tracking import Publisher, Tracker, Unreachable
 from study.tracking.entries import Entry
+from tests.processes import wait_until
 
 MakeRecord = Callable[..., Record]
 StartTrial = Callable[..., Trial]
@@ -87,13 +88,6 @@ def expect_whole(content: dict[str, Any], record: Record) -> None:
                 (epoch["epoch"], int(epoch["time"] * 1000), repr(epoch["mean"][name])) for epoch in trial.epochs()
             ]
             assert content[key]["points"][name] == expected
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_server_that_is_away_from_the_start_gets_everything_by_itself_when_it_comes(

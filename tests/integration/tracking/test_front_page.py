@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from study.tracking.front_page import NOTE
 from study.tracking.views import LONGEST_TAG, TAG, View, views
 from tests.browser import chromium
 from tests.integration.tracking.conftest import EndStudy, MakeRecord
-from tests.processes import Server
+from tests.processes import Server, wait_until
 
 # What each view draws: charts, and runs, of two arms with two trials each.
 CHARTS = {"arms": 5, "curves": 6, "search": 3, "motions": 3}
@@ -83,10 +82,7 @@ def test_views_are_there_as_soon_as_a_study_is_driven(
         experiment = client.get_experiment_by_name("begun")
         return experiment is not None and wanted <= experiment.tags.keys()
 
-    deadline = time.monotonic() + 60
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(there)
     publisher.close()
     assert tracker.published.runs == 0, "no trial has begun"
 
