@@ -7,12 +7,11 @@ stay as they are.
 import json
 import sys
 from importlib import import_module
-from pathlib import Path
 
+from benchmarks import LATEST
 from hpgan_core.trainable import configure_torch
 
-LATEST = Path(__file__).with_name("latest.json")
-PARTS = ("parse", "metrics", "step", "suggest", "publish", "trials", "ray_tests", "scale")
+PARTS = ("parse", "metrics", "step", "products", "suggest", "publish", "trials", "ray_tests", "scale")
 
 
 def main(parts: list[str]) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks import LATEST
 from benchmarks.no_op import small_motion
 from benchmarks.timing import peak_mb
 from hpgan_core.trainable import EpochReport
@@ -37,7 +38,6 @@ CASES = ((100, 4), (100, 100), (1000, 4), (1000, 100), (1000, 1000), (10_000, 10
 EPOCHS = 10
 EPOCH_S = 60.0
 METRICS = ("val/ade", "val/fde", "val/apd", "val/jerk_ratio", "val/bone_error", "train/critic", "train/generator")
-LATEST = Path(__file__).with_name("latest.json")
 SHIPPED = Path(__file__).parents[1] / "search_spaces" / "gt_loss.yaml"
 
 

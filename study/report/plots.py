@@ -3,6 +3,7 @@
 Each takes the rows of a ``Figure`` as a data frame, the words of a language, and the axes to draw into.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ WORD_COLOURS = {
     "inferior": "tab:red",
     "gate failed": "tab:orange",
 }
-WIDTH_IN, LINE_IN, LEAST_IN = 8.0, 0.45, 3.2
+WIDTH_IN, LINE_IN, LEAST_IN = 8.0, 0.3, 3.2
 DOTS_PER_INCH = 100
 
 
@@ -32,18 +33,28 @@ def frame(figure: Figure) -> pd.DataFrame:
 
 
 def draw_verdicts(ax: "Axes", table: pd.DataFrame, words: Words) -> None:
-    """Change of log badness of every claim and metric with its interval, zero, and the margin as a dotted line."""
+    """Change of each claim's metrics with its interval, zero, and the margin as a dotted line, under the claim's name.
+
+    The axis is that of log ratios, on which the test is made; its marks say by what share that is worse or better.
+    """
     ax.axvline(0.0, color="black", linewidth=0.8)
-    labels = []
-    for place, row in enumerate(table.itertuples()):
-        colour = WORD_COLOURS[row.word]
-        ax.plot([row.lower, row.upper], [place, place], color=colour)
-        ax.plot(row.difference, place, "o", color=colour)
-        ax.vlines(row.margin, place - 0.3, place + 0.3, linestyles=":", color="black")
-        labels.append(f"{row.claim}\n{row.metric}: {words.named('word_', row.word)}")
-    ax.set_yticks(range(len(table)), labels)
-    ax.margins(y=0.15)
-    ax.invert_yaxis()
+    labels: list[str] = []
+    for claim, rows in table.groupby("claim", sort=False):
+        labels.append(str(claim))
+        for row in rows.itertuples():
+            place, colour = len(labels), WORD_COLOURS[row.word]
+            ax.plot([row.lower, row.upper], [place, place], color=colour)
+            ax.plot(row.difference, place, "o", color=colour)
+            ax.vlines(row.margin, place - 0.3, place + 0.3, linestyles=":", color="black")
+            labels.append(f"{words.named('name_', row.metric)}: {words.named('word_', row.word)}")
+    ax.set_yticks(range(len(labels)), labels)
+    for label in ax.get_yticklabels():
+        if label.get_text() in set(table["claim"]):
+            label.set_fontweight("bold")
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(labels) - 0.5, -0.5)
+    ax.margins(x=0.1)
+    ax.xaxis.set_major_formatter(lambda ratio, _: words.percent(math.expm1(ratio)))
     ax.set_xlabel(words("effects_axis"))
 
 
@@ -111,7 +122,8 @@ def write_pictures(folder: Path, figures: Mapping[str, Figure], words: Words, ob
 
     written = {name for name in draw if figures[name].rows}
     for name in written:
-        height = max(LEAST_IN, LINE_IN * len(figures[name].rows)) if name == "forest" else LEAST_IN
+        lines = len(figures[name].rows) + len({row[0] for row in figures[name].rows})
+        height = max(LEAST_IN, LINE_IN * lines) if name == "forest" else LEAST_IN
         canvas = Canvas(figsize=(WIDTH_IN, height), layout="constrained", dpi=DOTS_PER_INCH)
         draw[name](canvas.add_subplot(), frame(figures[name]))
         canvas.savefig(folder / f"{name}.png")
