@@ -13,7 +13,7 @@ from study.power import FEW_SEEDS, MIN_SEEDS
 from study.record import Record
 from study.report.figures import Figure, comparison_phase
 from study.report.words import Words
-from study.search import ENOUGH_TRIALS
+from study.search import ENOUGH_TRIALS, MOST_TRIALS
 from study.standing import duration
 from study.stats import Estimate, Interval
 from study.verdict import ClaimVerdict, GuardrailVerdict, MetricVerdict
@@ -326,16 +326,17 @@ def _importances(figures: Mapping[str, Figure], arm: str, words: Words) -> list[
 
 
 def _search_note(figures: Mapping[str, Figure], arm: str, words: Words) -> str:
-    """How an arm's search trials ended, and why there is no importance where there is none."""
+    """How an arm's search trials ended, and of which there are importances, or why there are none."""
     states = [row[2] for row in figures["search"].rows if row[0] == arm]
     count = {state: states.count(state) for state in ("complete", "pruned", "failed")}
-    note = words("search_counts", **count) + "."
-    if not _importances(figures, arm, words):
-        few = count["complete"] < ENOUGH_TRIALS
-        note += " " + (
-            words("importance_few", n=count["complete"], least=ENOUGH_TRIALS) if few else words("importance_none")
-        )
-    return note
+    notes = [words("search_counts", **count) + "."]
+    if count["complete"] < ENOUGH_TRIALS:
+        notes.append(words("importance_few", n=count["complete"], least=ENOUGH_TRIALS))
+    elif not _importances(figures, arm, words):
+        notes.append(words("importance_none"))
+    elif count["complete"] > MOST_TRIALS:
+        notes.append(words("importance_most", most=MOST_TRIALS))
+    return " ".join(notes)
 
 
 def _winners(comparison: Comparison, words: Words) -> Iterator[list[str]]:

@@ -6,7 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
+
+import numpy as np
 
 from study.comparison import COLUMNS, Comparison, tested_trials
 from study.pareto import pareto_front
@@ -19,6 +22,8 @@ from study.stats import expected_best, mean_interval
 # Shown as learning curves beside the objective, where they were measured.
 CURVES = tuple(metric for metric, _, _ in COLUMNS)
 DIGITS = 5
+# Of the numbers of trials for which the expected best is told.
+SIZES_TOLD = 200
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,9 @@ def _forest(comparison: Comparison) -> Iterator[Sequence[Any]]:
 
 
 def _forest_seeds(record: Record, comparison: Comparison) -> Iterator[Sequence[Any]]:
+    members = _seeds(record)
     for claim in comparison.claims:
-        seeds = _seeds(record, claim.candidate)
+        seeds = members[claim.candidate]
         for one in claim.metrics:
             for seed, difference in zip(seeds, one.differences, strict=True):
                 if math.isfinite(difference):
@@ -110,8 +116,9 @@ def _arms(comparison: Comparison) -> Iterator[Sequence[Any]]:
 
 
 def _arms_members(record: Record, comparison: Comparison) -> Iterator[Sequence[Any]]:
+    members = _seeds(record)
     for name, arm in comparison.arms.items():
-        seeds = _seeds(record, name)
+        seeds = members[name]
         for metric, interval in arm.metrics.items():
             for seed, value in zip(seeds, interval.members, strict=True):
                 yield name, arm.phase, metric, seed, value
@@ -200,9 +207,17 @@ def _best_of_n(record: Record) -> Iterator[Sequence[Any]]:
             for trial in record.trials(arm, "search")
             if trial.request.number >= n_given and (outcome := trial.outcome) and outcome.objective is not None
         ]
-        for n in range(1, len(found) + 1):
+        for n in _told_sizes(len(found)):
             # A cost is the objective with the sign that makes less better, and back again.
             yield arm, n, objective.cost(expected_best(found, n))
+
+
+def _told_sizes(n: int) -> list[int]:
+    """1 to n; of many so many that the curve is the same, closer together where it is steep."""
+    if n <= SIZES_TOLD:
+        return list(range(1, n + 1))
+    sizes: list[int] = np.unique(np.geomspace(1, n, SIZES_TOLD).round().astype(int)).tolist()
+    return sizes
 
 
 PARETO = ("arm", "kind", "seed", "ade", "ade_low", "ade_high", "apd", "apd_low", "apd_high", "front")
@@ -220,8 +235,9 @@ def _pareto(record: Record, comparison: Comparison) -> Iterator[Sequence[Any]]:
     sound = [name for name, pair in arms.items() if all(math.isfinite(interval.mean) for interval in pair)]
     means = [[interval.mean for interval in arms[name]] for name in sound]
     front = {sound[index] for index in pareto_front(means, [True, False])}
+    members = _seeds(record)
     for name, (ade, apd) in arms.items():
-        for seed, error, diversity in zip(_seeds(record, name), ade.members, apd.members, strict=True):
+        for seed, error, diversity in zip(members[name], ade.members, apd.members, strict=True):
             yield name, "member", seed, error, None, None, diversity, None, None, None
     for name in sound:
         ade, apd = arms[name]
@@ -272,11 +288,12 @@ def shown_trials(record: Record, arm: str) -> list[Trial]:
     return tested_trials(record, arm) or ([winner] if winner else [])
 
 
-def _seeds(record: Record, arm: str) -> list[int]:
-    """The seeds of the arm's members, in the order in which a comparison has them."""
-    tested = [trial for name in record.study_file.arms for trial in tested_trials(record, name)]
-    shown = tested if tested_trials(record, arm) else shown_trials(record, arm)
-    return sorted({seed for trial in shown for seed in trial.request.seeds})
+def _seeds(record: Record) -> dict[str, list[int]]:
+    """The seeds of each arm's members, in the order in which a comparison has them: tested arms share theirs."""
+    tested = {arm: tested_trials(record, arm) for arm in record.study_file.arms}
+    common = list(chain.from_iterable(tested.values()))
+    shown = {arm: common if trials else shown_trials(record, arm) for arm, trials in tested.items()}
+    return {arm: sorted({seed for trial in trials for seed in trial.request.seeds}) for arm, trials in shown.items()}
 
 
 def _missing(cell: Any) -> bool:

@@ -175,6 +175,7 @@ ENGLISH: Mapping[str, str] = {
     "importance_caption": "Bars: the share of the objective's variance inside the arm that a parameter explains "
     "(fANOVA over complete trials). With few trials it is a hint and no more.",
     "importance_few": "Complete trials: {n}; importances need {least}.",
+    "importance_most": "The bars are of {most} of them, evenly spread over the search.",
     "importance_none": "No parameter explains anything here.",
     "parameter": "parameter",
     "objective": "objective",
@@ -407,6 +408,7 @@ ITALIAN: Mapping[str, str] = {
     "importance_caption": "Barre: la quota della varianza dell'obiettivo, dentro il braccio, che un parametro spiega "
     "(fANOVA sulle prove complete). Con poche prove è un indizio e niente di più.",
     "importance_few": "Prove complete: {n}; per le importanze ne servono {least}.",
+    "importance_most": "Le barre sono di {most} di esse, distribuite uniformemente lungo la ricerca.",
     "importance_none": "Qui nessun parametro spiega nulla.",
     "parameter": "parametro",
     "objective": "obiettivo",

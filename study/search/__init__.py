@@ -4,7 +4,15 @@ Arms are strata, never a sampled parameter: each has its own sampler, its own ru
 """
 
 from study.search.arm import ArmSearch
-from study.search.importances import ENOUGH_TRIALS, parameter_importances
+from study.search.importances import ENOUGH_TRIALS, MOST_TRIALS, parameter_importances
 from study.search.storage import Tables, database_url, open_storage
 
-__all__ = ["ENOUGH_TRIALS", "ArmSearch", "Tables", "database_url", "open_storage", "parameter_importances"]
+__all__ = [
+    "ENOUGH_TRIALS",
+    "MOST_TRIALS",
+    "ArmSearch",
+    "Tables",
+    "database_url",
+    "open_storage",
+    "parameter_importances",
+]

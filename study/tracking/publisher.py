@@ -57,7 +57,7 @@ class Publisher:
         before, since = self._progress(), time.monotonic()
         while self._thread.is_alive() and time.monotonic() - since < PATIENCE_S:
             self._thread.join(0.1)
-            if (now := self._progress()) != before:
+            if (now := self._progress()) != before or self.tracker.preparing:
                 before, since = now, time.monotonic()
         missing = "nothing arrives there" if self._thread.is_alive() else self._missing
         if missing is not None:

@@ -87,6 +87,8 @@ class Tracker:
     Attributes:
         published: what has been sent.
         steps: grows with whatever is looked at or sent, so that somebody who waits sees that it goes on.
+        preparing: while files are made that are to be sent, which is no waiting for MLflow: a report of ten thousand
+            trials takes its time.
 
     Raises:
         BadStudyInput: no MLflow can be at the address that study file or environment give.
@@ -98,6 +100,7 @@ class Tracker:
         self.address = address.find(record.paths, study_file.tracking)
         self.published = Published()
         self.steps = 0
+        self.preparing = False
         self._believed: _View | None = None
 
     @property
@@ -239,7 +242,11 @@ class Tracker:
         if entry.end is None:
             return
         with TemporaryDirectory() as folder:
-            entry.write_files(Path(folder))
+            self.preparing = True
+            try:
+                entry.write_files(Path(folder))
+            finally:
+                self.preparing = False
             if files := sum(path.is_file() for path in Path(folder).rglob("*")):
                 self.client.log_artifacts(run.run_id, folder)
                 self.published.files += files

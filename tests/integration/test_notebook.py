@@ -64,8 +64,10 @@ def test_tables_are_those_of_the_report(loaded: Study) -> None:
 
 def test_verdicts_are_drawn_one_a_metric(loaded: Study) -> None:
     axes = loaded.plot_verdicts()
-    assert [label.get_text().split("\n")[1].split(":")[0] for label in axes.get_yticklabels()] == ["ade", "bone_error"]
-    one = loaded.compare().claims[0].metrics[0]
+    claim = loaded.compare().claims[0]
+    one, other = claim.metrics
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == [claim.claim, f"ADE: {one.word}", f"bone error: {other.word}"]
     assert axes.lines[1].get_xdata() == pytest.approx([one.lower, one.bound], nan_ok=True)
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -305,6 +306,30 @@ def test_what_mlflow_has_already_is_looked_through_for_as_long_as_that_takes(
     again.close()
     assert time.monotonic() - started > 6.0
     assert warnings == []
+
+
+class Laborious(Tracker):
+    """Takes long to make the files that it sends, as the report of thousands of trials."""
+
+    def _send(self, entry: Entry) -> None:
+        def write_files(folder: Path) -> None:
+            time.sleep(6.0)
+            entry.write_files(folder)
+
+        super()._send(replace(entry, write_files=write_files))
+
+
+def test_files_that_take_long_to_make_are_no_silence_of_mlflow(
+    make_record: MakeRecord, start_trial: StartTrial, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.tracking.publisher.PATIENCE_S", 4.0)
+    record, warnings = make_record(tmp_path), list[str]()
+    tracker = Laborious(record, record.study_file)
+    publisher = Publisher(tracker, warnings.append)
+    Study(record, start_trial, train, publisher).run(range(1), epochs=2)
+    publisher.close()
+    assert warnings == []
+    assert tracker.published.ended == 1
 
 
 def test_a_database_that_another_process_has_locked_is_waited_for(

@@ -20,11 +20,11 @@ from study.comparison import compare
 from study.record import Record, References, Trial
 from study.report import write_report
 from study.report.content import Answer, Content, build_content
-from study.report.figures import Figure, build_figures
+from study.report.figures import SIZES_TOLD, Figure, build_figures
 from study.report.motions import NOT_FINITE, Motions, packed
 from study.report.page import SCRIPTS, asset
 from study.report.words import ENGLISH, ITALIAN, LANGUAGES, Words
-from study.search import ENOUGH_TRIALS, parameter_importances
+from study.search import ENOUGH_TRIALS, MOST_TRIALS, parameter_importances
 from study.space import FloatParameter
 
 NewRecord = Callable[..., Record]
@@ -207,6 +207,15 @@ def test_the_parameter_that_decides_is_the_most_important() -> None:
     assert sum(shares.values()) == pytest.approx(1)
 
 
+def test_importances_of_many_trials_are_of_some_from_the_first_to_the_last() -> None:
+    generator = np.random.default_rng(0)
+    parameters = {name: FloatParameter(type="float", min=0.0, max=1.0, default=0.5) for name in ("idle", "decisive")}
+    points = [{name: float(generator.random()) for name in parameters} for _ in range(3 * MOST_TRIALS)]
+    trials = [(point, point["decisive"] ** 2) for point in points]
+    assert parameter_importances(parameters, trials) == parameter_importances(parameters, trials[::3])
+    assert parameter_importances(parameters, trials) != parameter_importances(parameters, trials[:MOST_TRIALS])
+
+
 def test_few_or_equal_trials_have_no_importances() -> None:
     parameters = {"one": FloatParameter(type="float", min=0.0, max=1.0, default=0.5)}
     trials = [({"one": index / 10}, float(index)) for index in range(ENOUGH_TRIALS)]
@@ -305,6 +314,23 @@ def test_the_expected_best_of_n_is_told_where_trials_are_independent(
     )
     # The first trial is the default, which nobody has drawn.
     assert [(arm, n, pytest.approx(value)) for arm, n, value in rows] == [("gt", n, best[n]) for n in (1, 2, 3)]
+
+
+def test_the_expected_best_of_thousands_is_told_at_some_sizes_from_one_to_all(
+    new_record: Callable[..., Record], add_trial: Callable[..., Trial]
+) -> None:
+    search = {"trials_per_arm": 1, "members": 2, "epochs": 4, "pruner": {"name": "none"}}
+    sampled = {"hidden_size": {"type": "int", "min": 8, "max": 32, "default": 16}}
+    record = new_record(search=search | {"sampler": {"name": "random"}}, parameters=sampled)
+    for number in range(3 * SIZES_TOLD):
+        add_trial(record, "gt", f"t{number:02d}", [1 / (1 + number)])
+    rows = build_figures(record, compare(record), None)["best_of_n"].rows
+    sizes, best = [row[1] for row in rows], [row[2] for row in rows]
+    assert sizes[:3] == [1, 2, 3]
+    assert sizes[-1] == 3 * SIZES_TOLD - 1
+    assert len(sizes) <= SIZES_TOLD
+    assert best == sorted(best, reverse=True)
+    assert best[-1] == pytest.approx(1 / (3 * SIZES_TOLD))
 
 
 def test_trials_that_a_sampler_chose_by_results_have_no_expected_best(

@@ -192,3 +192,9 @@ def test_expected_best_is_the_mean_over_all_choices(n: int) -> None:
     costs = [0.7, 0.2, 0.9, 0.2, 0.5, 1.4, 0.3]
     choices = [min(choice) for choice in itertools.combinations(costs, n)]
     assert expected_best(costs, n) == pytest.approx(sum(choices) / len(choices))
+
+
+@pytest.mark.parametrize("n", [1, 2500, 5000])
+def test_expected_best_of_thousands(n: int) -> None:
+    costs = list(range(5000, 0, -1))
+    assert expected_best(costs, n) == pytest.approx((len(costs) + 1) / (n + 1))
