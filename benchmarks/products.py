@@ -26,7 +26,7 @@ def measurements() -> Iterator[tuple[str, float]]:
         seconds = interleaved_medians({"matrix": LargeProduct()} | _products(rows), ROUNDS)
         rate = LargeProduct.FLOP / seconds.pop("matrix")
         for name, taken in seconds.items():
-            yield f"products.{name}.rows{rows}.gemm_share", 2 * rows * BLOCK * CRITIC_SIZE * BLOCKS / taken / rate
+            yield f"products.{name}.rows{rows}.of_large_matrix", 2 * rows * BLOCK * CRITIC_SIZE * BLOCKS / taken / rate
 
 
 def _products(rows: int) -> dict[str, Callable[[], object]]:

@@ -65,6 +65,30 @@ def ray_tests_table() -> str:
     return "\n".join(lines)
 
 
+def steps_table() -> str:
+    """A row for each case of ``python -m benchmarks step``."""
+    latest = _latest()
+    lines = ["| hidden | critic updates | members | times the report's loop | of the large-matrix rate |"]
+    lines += ["| ---: " * 5 + "|"]
+    for key, share in latest.items():
+        if match := re.fullmatch(r"(step\.h(\d+)\.n(\d+)(?:\.members(\d+))?)\.gemm_share", key):
+            times = latest[f"{match[1]}.threads1.vs_report"]
+            lines.append(f"| {match[2]} | {match[3]} | {match[4] or 1} | {times:.1f} | {share:.0%} |")
+    return "\n".join(lines)
+
+
+def products_table() -> str:
+    """A row for each number of rows of ``python -m benchmarks products``."""
+    shares: dict[int, dict[str, float]] = {}
+    for key, share in _latest().items():
+        if match := re.fullmatch(r"products\.(\w+)\.rows(\d+)\.of_large_matrix", key):
+            shares.setdefault(int(match[2]), {})[match[1]] = share
+    names = list(next(iter(shares.values())))
+    lines = [f"| rows | {' | '.join(names)} |", "| ---: " * (1 + len(names)) + "|"]
+    lines += [f"| {rows} | {' | '.join(f'{of[name]:.0%}' for name in names)} |" for rows, of in sorted(shares.items())]
+    return "\n".join(lines)
+
+
 def floors_picture() -> str:
     """Each package as a house: a file may import what stands on floors below its own."""
     contracts = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
@@ -158,5 +182,7 @@ PLACES = {
     "<!-- study file -->": study_file_reference,
     "<!-- scaling -->": scaling_table,
     "<!-- ray tests -->": ray_tests_table,
+    "<!-- steps -->": steps_table,
+    "<!-- products -->": products_table,
     "<!-- floors -->": floors_picture,
 }

@@ -162,7 +162,7 @@ class Driver:
         standing = Standing(self.record, pace)
         with ProgressDisplay(self.console, standing) as display, self.stopping.draining():
             phase.listeners.insert(0, display)
-            execution.run(phase, data, self.resources, self.record.paths.ray)
+            execution.run(phase, data, self.resources, self.record.paths.ray, tell=self._tell)
         if self.stopping.requested:
             raise KeyboardInterrupt
 

@@ -140,10 +140,16 @@ def slots_once_joined(resources: Resources, tell: Callable[[str], None], patienc
 
 
 class Slots:
-    """Places for trials, watched while they come and go."""
+    """Places for trials, watched while they come and go.
 
-    def __init__(self, resources: Resources) -> None:
-        self.resources = resources
+    Args:
+        resources: what one trial occupies.
+        tell: is told when the last place has gone, and when there is one again.
+    """
+
+    def __init__(self, resources: Resources, tell: Callable[[str], None]) -> None:
+        self.resources, self.tell = resources, tell
+        self._missing = False
         self._looked_at = float("-inf")
         self._number = self._processors = 0
 
@@ -163,6 +169,18 @@ class Slots:
             nodes = _living_nodes()
             self._number, self._looked_at = _fitting(nodes, self.resources), now
             self._processors = int(sum(node.get("CPU", 0.0) for node in nodes.values()))
+            self._tell_changes()
+
+    def _tell_changes(self) -> None:
+        missing = self._number < 1
+        if missing and not self._missing:
+            self.tell(
+                f"No node of this Ray cluster has {self.resources.cpus:g} CPUs and {self.resources.gpus:g} GPUs for a "
+                "trial any more; waiting for one to join (`study stop --now` ends that)"
+            )
+        elif self._missing and not missing:
+            self.tell("A node has joined; the study goes on")
+        self._missing = missing
 
 
 def is_gone() -> bool:

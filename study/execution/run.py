@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ from study.job import train_job
 MOST_PENDING = 10**6
 
 
-def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path, train: Train = train_job) -> None:
+def run(
+    foreman: Foreman,
+    data: MotionData,
+    resources: Resources,
+    scratch: Path,
+    train: Train = train_job,
+    tell: Callable[[str], None] = print,
+) -> None:
     """Train what the foreman asks for, in parallel, until there is no more and all is trained.
 
     Args:
@@ -26,6 +34,7 @@ def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path,
         resources: what each of them occupies; they are waited for where no node has it.
         scratch: a folder for Tune, which is removed in the end; on a cluster, one that all machines share.
         train: what a training process does with a job; importable, or defined where the driver was started.
+        tell: is told when no node is left that could train.
 
     Raises:
         StudyError: a trial cannot write to its folder, or Ray is gone.
@@ -33,7 +42,7 @@ def run(foreman: Foreman, data: MotionData, resources: Resources, scratch: Path,
     """
     # How many may wait for a process is the adapter's business.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_PENDING)
-    adapter = Adapter(foreman, Slots(resources))
+    adapter = Adapter(foreman, Slots(resources, tell))
     trainable = tune.with_resources(
         tune.with_parameters(work, data=data, train=train, gpus=resources.gpus),
         {"cpu": resources.cpus, "gpu": resources.gpus},

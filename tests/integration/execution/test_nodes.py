@@ -69,6 +69,33 @@ def test_a_lost_node_costs_its_trial_nothing_that_a_checkpoint_holds(
     assert [report.members for report in second[:12]] == [report.members for report in alone]
 
 
+def test_a_study_without_any_node_says_so_and_waits_for_one(
+    machines: Cluster, motion: MotionData, make_job: Any, tmp_path: Any
+) -> None:
+    class Killer(Crew):
+        def on_epoch(self, key: str, report: EpochReport) -> bool:
+            super().on_epoch(key, report)
+            if report.epoch == 2 and not self.retries:
+                os.kill(node.all_processes["raylet"][0].process.pid, signal.SIGKILL)
+            return bool(self.retries)
+
+    def tell(text: str) -> None:
+        told.append(text)
+        if len(told) == 1:
+            machines.add_node(**NODE)
+
+    (node,) = machines.worker_nodes
+    told: list[str] = []
+    crew = Killer([make_job("a", epochs=5000)])
+    execution.run(crew, motion, ONE_CPU, tmp_path / "ray", train_carefully, tell)
+    assert crew.story("a") == ["lost_node", "ended"]
+    assert told == [
+        "No node of this Ray cluster has 1 CPUs and 0 GPUs for a trial any more; waiting for one to join "
+        "(`study stop --now` ends that)",
+        "A node has joined; the study goes on",
+    ]
+
+
 def test_a_node_that_joins_is_used(machines: Cluster, motion: MotionData, make_job: Any, tmp_path: Any) -> None:
     class Growing(Crew):
         def on_epoch(self, key: str, report: EpochReport) -> bool:
