@@ -48,6 +48,14 @@ def test_the_share_of_the_machines_own_rate_is_that_of_all_steps() -> None:
     assert f"reaches {100 * min(shares):.0f} to {100 * max(shares):.0f} %" in README
 
 
+def test_the_smallest_study_takes_what_was_measured() -> None:
+    ours, stock = (LATEST[f"trial_overhead_ms.10{whose}"] for whose in ("", ".stock"))
+    assert (
+        f"a no-op trial takes {ours:,.0f} ms, most of it for starting processes; the stock parts take {stock:,.0f}"
+        in README
+    )
+
+
 STUDY = ROOT / "docs" / "studies" / "ui-prmd"
 # Its part of the README, and what comes after.
 STUDIED = README.partition("\nOn real Kinect recordings")[2]
