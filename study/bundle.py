@@ -1,8 +1,9 @@
 """A whole study as one file, which another machine can look at, compare, reproduce and go on with.
 
 A bundle is a ``tar.gz`` of the record. Its first member, ``bundle.json``, names the study and the SHA-256 of every
-file. What only this machine can use stays behind: leases, scratch of Ray, the report (`study report` makes it anew),
-and checkpoints unless they are asked for.
+file. What only this machine can use stays behind: scratch of Ray, the report (`study report` makes it anew), and
+checkpoints unless they are asked for. Of the leases the last one goes along, released: it says how long the study was
+driven.
 """
 
 import gzip
@@ -13,7 +14,7 @@ import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 from uuid import uuid4
@@ -22,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hpgan_core.durable import sync
 from study.errors import BadStudyInput, StudyError
+from study.lease import FIRST_LEASE, read_lease
 from study.paths import StudyPaths
 from study.record import Record
 from study.sections import Name
@@ -56,6 +58,8 @@ def export_study(record: Record, target: Path, *, checkpoints: bool) -> int:
     root = record.paths.folder
     files = {path.relative_to(root).as_posix(): path for path in _belonging(record.paths, checkpoints)}
     digests = {name: _digest(path) for name, path in files.items()}
+    released = _released_lease(record.paths)
+    digests |= {name: hashlib.sha256(lease).hexdigest() for name, lease in released.items()}
     manifest = json.dumps(asdict(Manifest(FORMAT, record.paths.name, digests)), indent=1).encode()
     unfinished = target.with_name(f".{target.name}.{uuid4().hex[:8]}")
     try:
@@ -69,10 +73,12 @@ def export_study(record: Record, target: Path, *, checkpoints: bool) -> int:
             for name, path in files.items():
                 with path.open("rb") as file:
                     _add(tar, name, path.stat().st_size, file)
+            for name, lease in released.items():
+                _add(tar, name, len(lease), io.BytesIO(lease))
         unfinished.rename(target)
     finally:
         unfinished.unlink(missing_ok=True)
-    return len(files)
+    return len(digests)
 
 
 def import_study(source: Path, studies: Path, name: str | None) -> Record:
@@ -119,6 +125,14 @@ def _belonging(paths: StudyPaths, checkpoints: bool) -> Iterator[Path]:
         is_checkpoint = "checkpoints" in path.relative_to(paths.folder).parts
         if path.is_file() and not path.is_symlink() and not inside & local and (checkpoints or not is_checkpoint):
             yield path
+
+
+def _released_lease(paths: StudyPaths) -> dict[str, bytes]:
+    """By the name of its file: nobody drives the study, though a driver that was killed could not say so."""
+    if (lease := read_lease(paths)) is None:
+        return {}
+    name = (paths.lease / FIRST_LEASE).relative_to(paths.folder).as_posix()
+    return {name: json.dumps(asdict(replace(lease, released=True)), indent=1).encode()}
 
 
 def _add(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:

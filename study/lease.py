@@ -22,6 +22,7 @@ from study.errors import StudyError
 from study.json_files import write_json
 from study.paths import StudyPaths
 
+FIRST_LEASE = "000001.json"
 HEARTBEAT_S = 2.0
 # A holder on another machine that shows no heartbeat for so long is dead.
 PATIENCE_S = 60.0
@@ -185,8 +186,7 @@ def _take_over(paths: StudyPaths, has_lock: bool, tell: Callable[[str], None]) -
             _expect_no_heartbeat(paths, before[-1][1], tell)
     now = time.time()
     lease = Lease(socket.gethostname(), _boot(), os.getpid(), now, 0, now, last.driven_s if last else 0.0)
-    number = before[-1][0] + 1 if before else 1
-    path = paths.lease / f"{number:06d}.json"
+    path = paths.lease / (f"{before[-1][0] + 1:06d}.json" if before else FIRST_LEASE)
     try:
         with path.open("x") as file:
             file.write(json.dumps(asdict(lease)))

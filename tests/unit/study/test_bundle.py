@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import tarfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -60,10 +61,33 @@ def test_an_imported_study_is_the_exported_one(record: Record, bundle: Path, tmp
     imported = import_study(bundle, tmp_path / "elsewhere", None)
     there, here = files_of(imported.paths.folder), files_of(record.paths.folder)
     local = ("ray/", "report/", "lease/", "driver.lock")
+    assert there.pop("lease/000001.json")
     assert there == {name: c for name, c in here.items() if not name.startswith(local) and "checkpoints" not in name}
     assert compare(imported).to_json() == compare(record).to_json()
     assert imported.state() == "interrupted"
     assert imported.amendments.trials == 2
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_how_long_a_study_was_driven_comes_along_and_who_drove_it_does_not_hold_it(
+    record: Record, tmp_path: Path, killed: bool
+) -> None:
+    with record.driving():
+        time.sleep(0.05)
+    (lease,) = record.paths.lease.iterdir()
+    left = json.loads(lease.read_text())
+    # On another machine, as the importing one sees it.
+    lease.write_text(
+        json.dumps(left | {"released": not killed, "boot": "another", "renewed_at": left["renewed_at"] - 999})
+    )
+    export_study(record, tmp_path / "out.tar.gz", checkpoints=False)
+    imported = import_study(tmp_path / "out.tar.gz", tmp_path / "elsewhere", None)
+    assert imported.driven_s() == record.driven_s() == left["driven_s"] > 0.05
+    assert imported.holder() is None
+    waited: list[str] = []
+    with imported.driving(tell=waited.append) as holding:
+        assert holding.driven_s() > left["driven_s"]
+    assert waited == []
 
 
 def test_checkpoints_come_along_when_asked_for(record: Record, tmp_path: Path) -> None:
