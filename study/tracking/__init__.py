@@ -7,12 +7,14 @@ twice changes nothing, since every run, point and file is sent under the name an
 import os
 
 # Before MLflow is imported. A call fails in seconds and is not repeated: the default client blocks for minutes, and a
-# repeated "create run" makes two. We repeat ourselves, after looking what has arrived. Nothing is sent to its makers.
+# repeated "create run" makes two. We repeat ourselves, after looking what has arrived. Nothing is sent to its makers,
+# and it prints nothing of its own.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 from study.tracking.fetch import fetch_trial
