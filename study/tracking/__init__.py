@@ -4,6 +4,7 @@ Whatever is there can be rebuilt from the record alone. Runs are flat and found 
 twice changes nothing, since every run, point and file is sent under the name and time that the record gives it.
 """
 
+import logging
 import os
 
 # Before MLflow is imported. A call fails in seconds and is not repeated: the default client blocks for minutes, and a
@@ -23,3 +24,6 @@ from study.tracking.reach import reach
 from study.tracking.tracker import Published, Tracker, Unreachable
 
 __all__ = ["Published", "Publisher", "Tracker", "Unreachable", "fetch_trial", "reach"]
+
+# MLflow reads its level once, when first imported, which a notebook may have done before.
+logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())

@@ -86,7 +86,7 @@ class Publisher:
                 pause, self._missing = INTERVAL_S, None
             except Exception as error:
                 # Whatever it is: the study goes on, and it is tried again.
-                if self._missing is None and not closing:
+                if self._missing is None and not self._closing.is_set():
                     self.warn(f"{error}; the study goes on, and MLflow gets the rest later")
                 pause, self._missing = min(max(2 * pause, INTERVAL_S), LONGEST_PAUSE_S), str(error)
 

@@ -1,6 +1,7 @@
 """The winners of a study as models of a real MLflow: registered, loaded and served where this project is not."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -147,6 +148,14 @@ def test_a_database_without_a_server_holds_them_too(
     command = [sys.executable, "-I", "-c", LOAD, "models:/small.gt@confirmed"]
     settings = elsewhere | {"MLFLOW_TRACKING_URI": uri}
     subprocess.run(command, cwd=tmp_path, env=settings, check=True, timeout=400)
+
+
+def test_mlflow_says_nothing_of_its_own_where_it_was_imported_first(elsewhere: dict[str, str], tmp_path: Path) -> None:
+    script = "import logging, mlflow, study.tracking; print(logging.getLogger('mlflow').getEffectiveLevel())"
+    settings = elsewhere | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout == f"{logging.CRITICAL}\n"
 
 
 def test_damaged_weights_make_no_model_and_stop_nothing_else(
