@@ -33,10 +33,15 @@ def main() -> None:
     sys.stdin.read()
     folder = Path(sys.argv[1]).resolve()
     time.sleep(GRACE_S)
-    for process in at_work_in(folder):
+    end_work_in(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_work_in(folder: str | Path) -> None:
+    """Kill every process with an open file there, but this one, which may have Ray's logs open."""
+    for process in set(at_work_in(Path(folder).resolve())) - {os.getpid()}:
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def at_work_in(folder: Path) -> list[int]:

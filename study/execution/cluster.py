@@ -18,7 +18,7 @@ import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.errors import StudyError
-from study.execution.aftermath import cleared_after_death
+from study.execution.aftermath import cleared_after_death, end_work_in
 from study.execution.kernel import memory_kills
 
 CONNECT_TIMEOUT_S = 5.0
@@ -52,31 +52,57 @@ def cluster(address: str | None) -> Iterator[None]:
     # Deaths of processes are told by their trials; Ray would print a paragraph each.
     ray._private.worker._worker_logs_enabled = False  # noqa: SLF001
     with ExitStack() as stack:
-        local: dict[str, Any] = {}
-        if address is not None:
+        if address is None:
+            stack.enter_context(_local())
+        else:
             _expect_listener(address)
             if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
                 # Ray does not use the token it is given unless it is told to.
                 os.environ.setdefault("RAY_AUTH_MODE", "token")
-        else:
-            # A token of this process alone, so that no file appears in the home folder. A short path: those of sockets
-            # are limited.
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
-            stack.enter_context(cleared_after_death(temporary))
-            local = {"include_dashboard": False, "_temp_dir": temporary}
-        try:
-            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
-        except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-            where = f"reach Ray at {address}" if address else "start a local Ray"
-            raise StudyError(
-                f"cannot {where}: {str(error) or type(error).__name__}; check the address, the token and that it runs"
-            ) from error
+            _initialise(address, f"reach Ray at {address}", "the address, the token and that it runs")
         stack.callback(ray.shutdown)
         if threading.current_thread() is threading.main_thread():
             # Ray has put in an answer of its own, a native trace and an exit, above and below Python's.
             signal.signal(signal.SIGTERM, on_terminate)
         yield
+
+
+@contextmanager
+def _local() -> Iterator[None]:
+    """A Ray of this process alone, given a second try: it allows itself half a minute, too little on a busy machine.
+
+    Raises:
+        StudyError: it comes up neither time.
+    """
+    # A token of this process alone, so that no file appears in the home folder.
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    with ExitStack() as stack:
+        for tries_left in (1, 0):
+            # A short path: those of sockets are limited.
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
+            stack.enter_context(cleared_after_death(folder))
+            try:
+                _initialise("local", "start a local Ray", "free memory and disk", folder)
+                break
+            except StudyError:
+                ray.shutdown()
+                end_work_in(folder)
+                if not tries_left:
+                    raise
+        yield
+
+
+def _initialise(address: str, what: str, check: str, folder: str | None = None) -> None:
+    """``ray.init``, whose errors are of any class, the bare ``Exception`` among them.
+
+    Raises:
+        StudyError: it fails, with ``what`` was tried and what to ``check``.
+    """
+    local: dict[str, Any] = {} if folder is None else {"include_dashboard": False, "_temp_dir": folder}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+    except Exception as error:
+        raise StudyError(f"cannot {what}: {str(error) or type(error).__name__}; check {check}") from error
 
 
 def _expect_listener(address: str) -> None:

@@ -226,6 +226,51 @@ def test_an_address_that_cannot_be_is_refused(address: str) -> None:
         pass
 
 
+SLOW_TO_START = """
+import os, ray, sys
+from pathlib import Path
+from ray._private import services
+from study import execution
+from study.execution.aftermath import at_work_in
+
+find, folders, patience = services.get_node, [], int(sys.argv[1])
+
+def others_in(folder):
+    return set(at_work_in(folder)) - {os.getpid()}
+
+def find_late(gcs_address, node_id):
+    node = find(gcs_address, node_id)
+    folders.append(Path(node["object_store_socket_name"]).parents[2])
+    assert len(others_in(folders[-1])) >= 2
+    if len(folders) <= patience:
+        raise Exception("The current node timed out during startup.")
+    return node
+
+services.get_node = find_late
+try:
+    with execution.cluster(None):
+        print(ray.get(ray.remote(lambda: "up").remote()))
+        print([len(others_in(folder)) > 0 for folder in folders])
+finally:
+    print([folder.exists() or len(others_in(folder)) > 0 for folder in folders])
+"""
+
+
+@pytest.mark.parametrize(
+    ("failures", "expected"),
+    [
+        (1, ("up\n[False, True]\n[False, False]\n", "")),
+        (2, ("[False, False]\n", "cannot start a local Ray: The current node timed out during startup.; check free")),
+    ],
+)
+def test_a_ray_that_does_not_come_up_in_time_is_started_once_more(failures: int, expected: tuple[str, str]) -> None:
+    command = [sys.executable, "-c", SLOW_TO_START, str(failures)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert done.stdout == expected[0]
+    assert expected[1] in done.stderr
+    assert (done.returncode == 0) == (failures == 1)
+
+
 def test_nothing_is_left_of_a_driver_that_was_killed() -> None:
     script = "import ray, sys; from study import execution\n"
     script += "with execution.cluster(None): print(ray.nodes()[0]['ObjectStoreSocketName'], flush=True); input()"
