@@ -15,6 +15,7 @@ from typing import Any
 
 import ray
 import ray.exceptions
+from ray._private import ray_constants
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.errors import StudyError
@@ -82,7 +83,8 @@ def _local() -> Iterator[None]:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
             stack.enter_context(cleared_after_death(folder))
             try:
-                _initialise("local", "start a local Ray", "free memory and disk", folder)
+                with _on_this_machine_alone():
+                    _initialise("local", "start a local Ray", "free memory and disk", folder)
                 break
             except StudyError:
                 ray.shutdown()
@@ -90,6 +92,17 @@ def _local() -> Iterator[None]:
                 if not tries_left:
                     raise
         yield
+
+
+@contextmanager
+def _on_this_machine_alone() -> Iterator[None]:
+    """Ray's servers listen at 127.0.0.1, which Ray does where it allows no other nodes; else at every interface."""
+    allowed = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = allowed
 
 
 def _initialise(address: str, what: str, check: str, folder: str | None = None) -> None:

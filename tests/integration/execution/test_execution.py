@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from hpgan_core import trainable
@@ -269,6 +270,26 @@ def test_a_ray_that_does_not_come_up_in_time_is_started_once_more(failures: int,
     assert done.stdout == expected[0]
     assert expected[1] in done.stderr
     assert (done.returncode == 0) == (failures == 1)
+
+
+def test_a_local_ray_is_reached_from_this_machine_alone() -> None:
+    script = "import ray; from study import execution\n"
+    script += "with execution.cluster(None): print(ray.get(ray.remote(lambda: 0).remote()), flush=True); input()"
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdin
+        assert driver.stdout
+        assert driver.stdout.readline() == "0\n"
+        processes = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
+        listening = {
+            (process.name(), connection.laddr.ip)
+            for process in processes
+            for connection in process.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        driver.communicate("\n", timeout=60)
+    assert {"gcs_server", "raylet"} <= {name for name, _ in listening}
+    assert {address.removeprefix("::ffff:") for _, address in listening} == {"127.0.0.1"}
 
 
 def test_nothing_is_left_of_a_driver_that_was_killed() -> None:
