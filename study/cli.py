@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -553,7 +554,9 @@ def _run(debug: bool, verb: Callable[[], None]) -> None:
 def _fail(error: Exception, exit_code: int, debug: bool) -> None:
     if debug:
         raise error
-    typer.echo(f"study: {error}", err=True)
+    # The terminal may have been closed; the exit code says it still.
+    with suppress(OSError):
+        typer.echo(f"study: {error}", err=True)
     raise typer.Exit(exit_code)
 
 

@@ -1,4 +1,7 @@
-"""Ctrl-C, SIGTERM and `study stop`, made one: the first lets trials write a checkpoint, the second stops at once."""
+"""Ctrl-C, SIGTERM, a closed terminal and `study stop`, made one.
+
+The first lets trials write a checkpoint, the second stops at once.
+"""
 
 import json
 import os
@@ -9,6 +12,8 @@ from types import FrameType
 
 from study.json_files import write_json
 from study.paths import StudyPaths
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def ask_to_stop(paths: StudyPaths, *, now: bool) -> None:
@@ -32,7 +37,9 @@ class Stopping:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take signals; they raise KeyboardInterrupt in the main thread, but for the first within ``draining``."""
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        # Whoever starts it by `nohup` wants it to outlive the terminal.
+        numbers = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, self._on_signal) for number in numbers}
         try:
             yield
         finally:

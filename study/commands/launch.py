@@ -1,8 +1,8 @@
 """``study launch``: search every arm, confirm the winners, say what came out."""
 
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from study.commands.compare import show
 from study.errors import BadStudyInput, BudgetSpent, StudyError, TooManyFailed
 from study.lease import refusal
 from study.motion import load_motion
+from study.output import lasting_output
 from study.paths import StudyPaths
 from study.record import Record
 from study.study_file import StudyFile, read_study_file
@@ -77,9 +78,11 @@ def run(
     finish(Record(record.paths), as_json, console)
 
 
-def output_for(as_json: bool) -> Any:
-    """Ray prints to standard output, which with --json is for JSON alone."""
-    return redirect_stdout(sys.stderr) if as_json else nullcontext()
+@contextmanager
+def output_for(as_json: bool) -> Iterator[None]:
+    """While a study is driven: it outlives whoever reads, and Ray prints to what with --json is for JSON alone."""
+    with lasting_output(), redirect_stdout(sys.stderr) if as_json else nullcontext():
+        yield
 
 
 def go_on(driver: "Driver", amend: Callable[[Record], None], *, more_to_do: bool, address: str | None) -> None:

@@ -1,5 +1,6 @@
 """The machines that trials run on: a Ray of this process alone, or one that is there."""
 
+import functools
 import logging
 import os
 import secrets
@@ -15,7 +16,7 @@ from typing import Any
 
 import ray
 import ray.exceptions
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.errors import StudyError
@@ -83,7 +84,7 @@ def _local() -> Iterator[None]:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
             stack.enter_context(cleared_after_death(folder))
             try:
-                with _on_this_machine_alone():
+                with _for_this_process_alone():
                     _initialise("local", "start a local Ray", "free memory and disk", folder)
                 break
             except StudyError:
@@ -95,14 +96,20 @@ def _local() -> Iterator[None]:
 
 
 @contextmanager
-def _on_this_machine_alone() -> Iterator[None]:
-    """Ray's servers listen at 127.0.0.1, which Ray does where it allows no other nodes; else at every interface."""
-    allowed = ray_constants.ENABLE_RAY_CLUSTER
+def _for_this_process_alone() -> Iterator[None]:
+    """Servers that Ray starts meanwhile are reached from this machine alone, and by no signal that means the driver.
+
+    They listen at 127.0.0.1, as Ray has it where it allows no other nodes; elsewhere it takes every interface. Each is
+    in a process group of its own: a driver that is ended with its whole group still needs them to drain.
+    """
+    allowed, start = ray_constants.ENABLE_RAY_CLUSTER, services.ConsolePopen
     ray_constants.ENABLE_RAY_CLUSTER = False
+    services.ConsolePopen = functools.partial(start, process_group=0)  # type: ignore[assignment, misc]
     try:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = allowed
+        services.ConsolePopen = start  # type: ignore[misc]
 
 
 def _initialise(address: str, what: str, check: str, folder: str | None = None) -> None:

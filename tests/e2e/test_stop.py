@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from tests.processes import driver
+from tests.processes import STUDY, driver, environment
 
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
 LONG = ("--set", "search.epochs=500", "--set", "search.pruner.grace_epochs=500", "--set", "search.trials_per_arm=1")
@@ -111,6 +111,40 @@ def test_a_running_study_is_seen_and_stopped_from_another_terminal(run_study: Ru
     assert "Traceback" not in err
     status = json.loads(run_study(folder, "status", "small", "--json").stdout)
     assert (status["state"], status["arms"]["none"]["interrupted"]) == ("interrupted", 1)
+
+
+def test_a_study_drains_whatever_ends_its_group_its_terminal_or_its_reader(
+    run_study: RunStudy, small_file: Path
+) -> None:
+    """One story, as above."""
+    folder = small_file.parent
+    study = folder / "studies" / "small"
+    with driver(folder, "launch", "small.yaml", *LONG) as process:
+        wait_for_epochs(study, 2, process)
+        os.killpg(process.pid, signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert err.endswith("Go on with:\n  study resume small\n")
+    assert epochs_of(study) == newest_checkpoint(study)
+    assert statuses(folder) == {"KILLED"}
+
+    terminal, side = os.openpty()
+    command = ["setsid", "--ctty", "--wait", STUDY, "resume", "small"]
+    with subprocess.Popen(command, cwd=folder, env=environment(), stdin=side, stdout=side, stderr=side) as process:
+        os.close(side)
+        wait_for_epochs(study, 2, process)
+        os.close(terminal)
+        assert process.wait(timeout=60) == 75
+    assert epochs_of(study) == newest_checkpoint(study)
+    assert statuses(folder) == {"KILLED"}
+
+    with driver(folder, "resume", "small") as process:
+        assert process.stdout
+        process.stdout.readline()
+        process.stdout.close()
+        wait_for_epochs(study, 2, process)
+        assert run_study(folder, "stop", "small").returncode == 0
+        assert process.wait(timeout=60) == 75
 
 
 def test_a_log_is_followed_until_the_study_has_ended(launched: Any, run_study: RunStudy) -> None:
