@@ -13,11 +13,13 @@ from study import execution
 from study.budget import Pace
 from study.errors import Interrupted, StoppedAtOnce, StudyError
 from study.estimate import calibrate, estimate
+from study.lease import keep_out
 from study.log import write_log
 from study.phases import ConfirmPhase, Listener, SearchPhase, ShortlistPhase
 from study.progress import ProgressDisplay
 from study.provenance import environment
 from study.record import Outcome, Record, References, Trial
+from study.search import database_url
 from study.standing import Standing, duration
 from study.stopping import Stopping
 from study.study_file import StudyFile
@@ -36,6 +38,9 @@ class Driver:
         study_file: what to do.
         data: on what.
         console: where to tell.
+
+    Raises:
+        BadStudyInput: no MLflow, or no database of Optuna's, can be at the address that is given.
     """
 
     def __init__(self, record: Record, study_file: StudyFile, data: MotionData, console: Console) -> None:
@@ -46,6 +51,9 @@ class Driver:
             study_file.resources.max_concurrent,
         )
         self.stopping = Stopping(record.paths, self._tell)
+        # Addresses that cannot be are told before anything is locked.
+        self.tracker = Tracker(record, study_file)
+        database_url(study_file.storage)
 
     def run(self, prepare: Callable[[Record], None], address: str | None) -> None:
         """Search, confirm and publish, or go on with it, and write into the record how it ended.
@@ -71,7 +79,8 @@ class Driver:
 
     def publish(self) -> None:
         """Send MLflow what it misses of a study that has ended."""
-        self._publisher().close()
+        with keep_out(self.record.paths):
+            self._publisher().close()
 
     def set_aside(self) -> str:
         """Make room for another study of this name: rename the experiment and the folder; returns the new name."""
@@ -203,7 +212,7 @@ class Driver:
         return self.record.command("resume") if self.record.exists else "the same `study launch`"
 
     def _publisher(self) -> Publisher:
-        return Publisher(Tracker(self.record, self.study_file), self._tell)
+        return Publisher(self.tracker, self._tell)
 
     def _tell(self, text: str) -> None:
         self.console.print(text, style="yellow", soft_wrap=True)

@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
@@ -28,6 +28,7 @@ HEARTBEAT_S = 2.0
 PATIENCE_S = 60.0
 # Whoever asks who drives a study holds its lock for a moment.
 LOCK_WAIT_S = 1.0
+RELEASE_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -57,17 +58,66 @@ class Lease:
     def __str__(self) -> str:
         return f"process {self.process} on {self.host}"
 
+    @property
+    def is_local(self) -> bool:
+        """Held on this machine, whose kernel tells at once whether the holder lives."""
+        return self.boot == _boot()
+
 
 def holder(paths: StudyPaths) -> Lease | None:
     """Who drives this study, as far as can be told at once."""
     lease = read_lease(paths)
     if lease is None or lease.released:
         return None
-    if lease.boot == _boot():
+    if lease.is_local:
         with suppress(OSError), paths.lock.open("rb") as file:
             return None if _lock(file, fcntl.LOCK_SH) else lease
     # Of another machine nothing but its own clock is known here.
     return lease if time.time() - lease.renewed_at < PATIENCE_S else None
+
+
+def expect_no_local_holder(paths: StudyPaths) -> None:
+    """Refuse at once what ``hold`` would refuse later; one of another machine has to be watched, as it does.
+
+    Raises:
+        StudyError: a process of this machine drives the study.
+    """
+    lease = holder(paths)
+    if lease is not None and lease.is_local:
+        raise refusal(paths)
+
+
+def wait_for_release(paths: StudyPaths) -> None:
+    """Wait until nobody drives the study.
+
+    Raises:
+        StudyError: its driver, on another machine, shows no heartbeat any more.
+    """
+    seen, changed_at = None, time.monotonic()
+    while (lease := holder(paths)) is not None:
+        if lease != seen:
+            seen, changed_at = lease, time.monotonic()
+        elif not lease.is_local and time.monotonic() - changed_at > PATIENCE_S:
+            raise StudyError(
+                f"{lease} has shown no sign of life for {PATIENCE_S:.0f} s; `study resume {paths.name}` takes over"
+            )
+        time.sleep(RELEASE_POLL_S)
+
+
+@contextmanager
+def keep_out(paths: StudyPaths) -> Iterator[None]:
+    """Keep this machine's other processes from driving the study, without driving it.
+
+    Raises:
+        StudyError: one of them drives it, or keeps others out.
+    """
+    with ExitStack() as stack:
+        # A folder that cannot be written, or locked, has nobody to keep out.
+        with suppress(OSError):
+            file = stack.enter_context(paths.lock.open("rb" if paths.lock.exists() else "ab"))
+            if not _wait_for_lock(file):
+                raise StudyError(f"another process publishes study {paths.name!r}, or runs it; wait for it")
+        yield
 
 
 def refusal(paths: StudyPaths) -> StudyError:
@@ -102,7 +152,13 @@ def hold(
         StudyError: another process is.
     """
     with paths.lock.open("ab") as lock_file:
-        has_lock = _wait_for_lock(paths, lock_file)
+        try:
+            has_lock = _wait_for_lock(lock_file)
+        except OSError:
+            has_lock = False
+        else:
+            if not has_lock:
+                raise refusal(paths)
         holding = _take_over(paths, has_lock, tell)
         ended = Event()
         heart = Thread(target=_beat, args=(holding, ended, on_heartbeat, on_loss), name="heartbeat", daemon=True)
@@ -140,23 +196,20 @@ class Holding:
 
     def is_lost(self) -> bool:
         """Whether another process has created a greater number."""
-        return any(path.name > self.path.name for path in self.path.parent.glob("*.json"))
+        return any(number > int(self.path.stem) for number, _ in _numbered(self.path.parent))
 
 
-def _wait_for_lock(paths: StudyPaths, file: IO[bytes]) -> bool:
-    """Lock this machine's processes out; False where the file system has no locks.
+def _wait_for_lock(file: IO[bytes]) -> bool:
+    """Lock this machine's processes out; False where a living one holds the lock.
 
     Raises:
-        StudyError: a living process holds the lock.
+        OSError: the file system has no locks.
     """
     deadline = time.monotonic() + LOCK_WAIT_S
-    try:
-        while not _lock(file, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
-                raise refusal(paths)
-            time.sleep(0.02)
-    except OSError:
-        return False
+    while not _lock(file, fcntl.LOCK_EX):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
     return True
 
 
@@ -181,7 +234,7 @@ def _take_over(paths: StudyPaths, has_lock: bool, tell: Callable[[str], None]) -
     before = _leases(paths)
     last = read_lease(paths)
     if before and (last is None or not last.released):
-        freed = has_lock and last is not None and last.boot == _boot()
+        freed = has_lock and last is not None and last.is_local
         if not freed:
             _expect_no_heartbeat(paths, before[-1][1], tell)
     now = time.time()
@@ -228,7 +281,11 @@ def _beat(holding: Holding, ended: Event, on_heartbeat: Callable[[], None], on_l
 
 
 def _leases(paths: StudyPaths) -> list[tuple[int, Path]]:
-    return sorted((int(path.stem), path) for path in paths.lease.glob("*.json") if path.stem.isdigit())
+    return _numbered(paths.lease)
+
+
+def _numbered(folder: Path) -> list[tuple[int, Path]]:
+    return sorted((int(path.stem), path) for path in folder.glob("*.json") if path.stem.isdigit())
 
 
 def _content(path: Path) -> bytes | None:

@@ -13,7 +13,7 @@ from hpgan_core.windows import MotionData
 from study.amendments import OPERATIONS
 from study.commands.compare import show
 from study.errors import BadStudyInput, BudgetSpent, StudyError, TooManyFailed
-from study.lease import refusal
+from study.lease import expect_no_local_holder
 from study.motion import load_motion
 from study.output import lasting_output
 from study.paths import StudyPaths
@@ -46,8 +46,7 @@ def run(
     study_file = read_study_file(file, overrides, data_root, METRICS)
     data = load_motion(study_file.data)
     record = Record(StudyPaths(studies, study_file.name))
-    if record.holder() is not None:
-        raise refusal(record.paths)
+    expect_no_local_holder(record.paths)
     same = record.exists and _is_same_study(record, study_file, data.digest)
     if record.exists and not same:
         _expect_finished_study_of_other_data(record, study_file)

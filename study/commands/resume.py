@@ -7,7 +7,7 @@ from rich.console import Console
 from study.agenda import retriable
 from study.commands.launch import finish, go_on, output_for
 from study.errors import BadStudyInput
-from study.lease import refusal
+from study.lease import expect_no_local_holder
 from study.motion import load_motion_of
 from study.record import Record
 
@@ -40,8 +40,7 @@ def run(
         StudyError, TooManyFailed, BudgetSpent, Interrupted: as ``study launch``.
     """
     record = Record.open(studies, name)
-    if record.holder() is not None:
-        raise refusal(record.paths)
+    expect_no_local_holder(record.paths)
     _expect_room(record, add_trials, more_seeds)
     failed = [trial.key for trial in retriable(record)] if retry_failed else []
     if retry_failed:

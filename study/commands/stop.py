@@ -1,15 +1,13 @@
 """``study stop``: stop a study that another terminal runs."""
 
-import time
 from pathlib import Path
 
 from rich.console import Console
 
 from study.errors import StudyError
+from study.lease import wait_for_release
 from study.record import Record
 from study.stopping import ask_to_stop
-
-POLL_S = 0.2
 
 
 def run(name: str, *, now: bool, studies: Path, console: Console) -> None:
@@ -17,7 +15,7 @@ def run(name: str, *, now: bool, studies: Path, console: Console) -> None:
 
     Raises:
         BadStudyInput: no such study.
-        StudyError: nobody runs it.
+        StudyError: nobody runs it, or whoever did is dead.
     """
     record = Record.open(studies, name)
     driver = record.holder()
@@ -26,8 +24,7 @@ def run(name: str, *, now: bool, studies: Path, console: Console) -> None:
     ask_to_stop(record.paths, now=now)
     how = "at once" if now else "after the checkpoints of its running trials"
     with console.status(f"{driver} stops study {name!r} {how} ..."):
-        while record.holder() is not None:
-            time.sleep(POLL_S)
+        wait_for_release(record.paths)
     conclusion = record.conclusion()
     if conclusion is not None:
         console.print(f"Study {name!r} has ended by itself: {conclusion.state.replace('_', ' ')}.")

@@ -128,6 +128,60 @@ def test_a_living_holder_elsewhere_is_left_alone_whatever_its_clock_says(new_rec
             pass
 
 
+@pytest.fixture
+def dead_elsewhere(new_record: NewRecord) -> Record:
+    """A study whose driver has died on another machine, the clock of which was an hour ahead."""
+    record = new_record()
+    with driving(record, "elsewhere, no locks") as other:
+        other.kill()
+        other.wait()
+    path = record.paths.lease / leases(record)[0]
+    last = json.loads(path.read_text())
+    path.write_text(json.dumps(last | {"renewed_at": last["renewed_at"] + 3600}))
+    return record
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_dead_holder_whose_clock_was_ahead_is_taken_over_too(dead_elsewhere: Record) -> None:
+    assert dead_elsewhere.state() == "running", "as far as can be told at once"
+    lease.expect_no_local_holder(dead_elsewhere.paths)
+    with dead_elsewhere.driving() as holding:
+        assert holding.lease.process == os.getpid()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_whoever_waits_for_a_dead_holder_is_told(dead_elsewhere: Record) -> None:
+    with pytest.raises(StudyError, match="no sign of life for 2 s; `study resume small` takes over"):
+        lease.wait_for_release(dead_elsewhere.paths)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_who_keeps_drivers_out_is_alone_and_drives_not(new_record: NewRecord) -> None:
+    record = new_record()
+    with lease.keep_out(record.paths):
+        assert record.holder() is None
+        with start(record) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline().startswith("refused study 'small' is being run by ")
+        with pytest.raises(StudyError, match="another process publishes study 'small'"), lease.keep_out(record.paths):
+            pass
+    with driving(record):
+        with pytest.raises(StudyError, match="or runs it; wait for it"), lease.keep_out(record.paths):
+            pass
+        with pytest.raises(StudyError, match="is being run by"):
+            lease.expect_no_local_holder(record.paths)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_only_numbers_are_leases(new_record: NewRecord) -> None:
+    record = new_record()
+    with record.driving() as holding:
+        (record.paths.lease / "notes.json").write_text("{}")
+        assert not holding.is_lost()
+        (record.paths.lease / "999999.json").write_text("{}")
+        assert holding.is_lost()
+
+
 @pytest.mark.usefixtures("hasty")
 def test_a_clock_that_is_set_back_harms_no_holder(new_record: NewRecord, monkeypatch: pytest.MonkeyPatch) -> None:
     record, lost = new_record(), list[bool]()
