@@ -126,6 +126,7 @@ def import_study(source: Path, studies: Path, name: str | None) -> Record:
             raise BadStudyInput(
                 f"{record.paths.folder} is there already; give the imported study another name: --name OTHER"
             )
+        _check_plan(source, Record(StudyPaths(studies, unfinished.name)))
         unfinished.rename(record.paths.folder)
         sync(studies)
     finally:
@@ -259,6 +260,17 @@ def _check(source: Path, manifest: Manifest, paths: StudyPaths, most: int) -> No
         raise _no_bundle(source, f"lacks {plan}, without which there is no study")
     if sum(listed.size or 0 for listed in manifest.files.values()) > most:
         raise _no_bundle(source, "lists files that are larger than any study that packs so small")
+
+
+def _check_plan(source: Path, unpacked: Record) -> None:
+    """
+    Raises:
+        BadStudyInput: no study file can be made of it, so that no verb could use the study.
+    """
+    try:
+        _ = unpacked.study_file
+    except (StudyError, ValueError, LookupError, TypeError) as error:
+        raise _no_bundle(source, f"has a {unpacked.paths.plan.name} that is no plan of a study") from error
 
 
 def _is_plain(member: tarfile.TarInfo) -> bool:

@@ -18,8 +18,10 @@ from study.bundle import ALWAYS_ALLOWED_BYTES, MANIFEST, MAX_TIMES, export_study
 from study.comparison import compare
 from study.errors import BadStudyInput, StudyError
 from study.record import Record, Trial
+from study.study_file import StudyFile
 
 AddTrial = Callable[..., Trial]
+StudyWith = Callable[..., StudyFile]
 
 
 @pytest.fixture
@@ -233,7 +235,8 @@ def test_a_bundle_cannot_hold_the_study_for_somebody(record: Record, tmp_path: P
     (lease,) = record.paths.lease.iterdir()
     left = json.loads(lease.read_text())
     forged = json.dumps(left | {"boot": "another", "renewed_at": left["renewed_at"] + 1e9, "released": released})
-    path = made(tmp_path / "other.tar.gz", {"plan.json": b"{}", "lease/000001.json": forged.encode()})
+    plan = record.paths.plan.read_bytes()
+    path = made(tmp_path / "other.tar.gz", {"plan.json": plan, "lease/000001.json": forged.encode()})
     if released:
         assert import_study(path, tmp_path / "studies", None).holder() is None
     else:
@@ -283,6 +286,13 @@ def test_a_file_with_holes_is_refused_before_they_are_written(tmp_path: Path, di
     is_refused(path, "larger than any study")
 
 
+@pytest.mark.parametrize(
+    "plan", [b"", b"{}", b"[]", b'{"file": {}}', b'{"file": []}', b'{"file": null}', b'{"a":' * 100_000]
+)
+def test_a_plan_that_is_none_is_refused(tmp_path: Path, plan: bytes) -> None:
+    is_refused(made(tmp_path / "bad.tar.gz", {"plan.json": plan}), r"has a plan\.json that is no plan of a study")
+
+
 def test_each_file_comes_once(tmp_path: Path) -> None:
     twice = plain("plan.json", b"x")
     manifest = json.dumps({"format": 2, "study": "small", "files": listing({"plan.json": b"x"})}).encode()
@@ -319,11 +329,12 @@ def test_headers_of_headers_are_refused(tmp_path: Path) -> None:
 
 @given(at=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
 def test_a_changed_byte_is_refused_in_a_sentence_or_changes_nothing(
-    tmp_path_factory: pytest.TempPathFactory, at: float, byte: int
+    tmp_path_factory: pytest.TempPathFactory, study_with: StudyWith, at: float, byte: int
 ) -> None:
     folder = tmp_path_factory.mktemp("changed")
-    members = {"plan.json": b"{}", "trials/gt/t00/epochs.jsonl": b"x" * 700}
-    tar = bytearray(gzip.decompress(made(folder / "whole.tar.gz", members).read_bytes())[: 10 * tarfile.BLOCKSIZE])
+    plan = json.dumps({"file": study_with().canonical()}).encode()
+    members = {"plan.json": plan, "trials/gt/t00/epochs.jsonl": b"x" * 700}
+    tar = bytearray(gzip.decompress(made(folder / "whole.tar.gz", members).read_bytes()))
     tar[int(at * len(tar))] = byte
     (folder / "bad.tar.gz").write_bytes(gzip.compress(tar))
     with suppress(BadStudyInput):
