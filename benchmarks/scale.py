@@ -34,7 +34,7 @@ from study.simulation import Workshop
 from study.study_file import StudyFile, read_study_file
 from study.tracking import Publisher, Tracker
 
-CASES = ((100, 4), (100, 100), (1000, 4), (1000, 100), (1000, 1000), (10_000, 100), (10_000, 1000))
+CASES = ((100, 4), (100, 100), (1000, 4), (1000, 100), (1000, 1000), (10_000, 1000))
 EPOCHS = 10
 EPOCH_S = 60.0
 METRICS = ("val/ade", "val/fde", "val/apd", "val/jerk_ratio", "val/bone_error", "train/critic", "train/generator")

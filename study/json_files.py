@@ -42,5 +42,5 @@ def read_json_lines(path: Path, build: Callable[..., T]) -> list[T]:
 def _build(path: Path, text: str | bytes, build: Callable[..., T], where: str) -> T:
     try:
         return build(**json.loads(text))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise DamagedRecord(path, f"{where}holds something else than was written there ({error})") from error

@@ -5,13 +5,21 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from pydantic import TypeAdapter, ValidationError
 
 from study.errors import BadStudyInput, StudyError
 from study.paths import StudyPaths
 from study.record import Record, Trial
-from study.sections import Tracking
+from study.sections import ArmName, Name, Tracking
 from study.tracking import address
 from study.tracking.entries import RECORD
+
+# What the names in its tags become: folders, and whoever reaches MLflow may have written them.
+NAMES: dict[str, TypeAdapter[str]] = {
+    "study.name": TypeAdapter(Name),
+    "study.arm": TypeAdapter(ArmName),
+    "study.trial": TypeAdapter(Name),
+}
 
 
 def fetch_trial(run_id: str, studies: Path, folder: Path) -> tuple[Record, Trial]:
@@ -35,15 +43,18 @@ def fetch_trial(run_id: str, studies: Path, folder: Path) -> tuple[Record, Trial
         kept = [file.path for file in client.list_artifacts(run_id, RECORD)]
         if "study.trial" not in tags or not kept:
             raise BadStudyInput(f"run {run_id} at {there.shown} is none of a trial that has ended")
+        study, arm, name = (kind.validate_python(tags.get(tag)) for tag, kind in NAMES.items())
         files = Path(client.download_artifacts(run_id, RECORD, str(folder)))
+    except ValidationError as error:
+        raise BadStudyInput(f"run {run_id} at {there.shown} is of a study, arm or trial that cannot be") from error
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise BadStudyInput(f"no run {run_id} at {there.shown}: {error.message}") from error
         raise StudyError(f"cannot read run {run_id} at {there.shown}: {error.message}") from error
-    paths = StudyPaths(folder, tags["study.name"])
-    trial = paths.trial(tags["study.arm"], tags["study.trial"])
+    paths = StudyPaths(folder, study)
+    trial = paths.trial(arm, name)
     trial.folder.parent.mkdir(parents=True)
     shutil.move(files, trial.folder)
     (trial.folder / paths.plan.name).rename(paths.plan)
     record = Record.open(folder, paths.name)
-    return record, record.find(f"{tags['study.arm']}/{tags['study.trial']}")
+    return record, record.find(f"{arm}/{name}")

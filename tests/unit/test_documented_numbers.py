@@ -1,11 +1,14 @@
-"""The figures of the README are those of ``benchmarks/latest.json`` and of the studies in ``docs/studies``."""
+"""The figures of the pages are those of ``benchmarks/latest.json`` and of ``docs/studies``, and keep their promises."""
 
 import csv
 import json
 import re
+from itertools import permutations
+from math import log
 
 import pytest
 
+from benchmarks.scale import CASES
 from tests.documents import ROOT
 
 LATEST: dict[str, float] = json.loads((ROOT / "benchmarks" / "latest.json").read_text())
@@ -54,6 +57,66 @@ def test_the_smallest_study_takes_what_was_measured() -> None:
         f"a no-op trial takes {ours:,.0f} ms, most of it for starting processes; the stock parts take {stock:,.0f}"
         in README
     )
+
+
+SCALING = (ROOT / "docs" / "scaling.md").read_text()
+# From a case to one with more trials on as many workers, or with as many trials on more workers.
+STEPS = [
+    (small, large)
+    for small, large in permutations(CASES, 2)
+    if (small[0] < large[0] and small[1] == large[1]) or (small[0] == large[0] and small[1] < large[1])
+]
+# Files take whole blocks, so that the record of a trial is never quite the same.
+BLOCKS = 0.05
+
+
+def scale(case: tuple[int, int], name: str) -> float:
+    """Of a case of ``benchmarks/scale.py``; ``record_kb`` is that of all trials."""
+    if name == "record_kb":
+        return case[0] * scale(case, "record_kb_per_trial")
+    return LATEST[f"scale.{case[0]}x{case[1]}.{name}"]
+
+
+def power(small: tuple[int, int], large: tuple[int, int], name: str) -> float:
+    """By which power of the trials, or of the workers, it grows; 1 is linearly."""
+    (times,) = (more / fewer for fewer, more in zip(small, large, strict=True) if more != fewer)
+    return log(scale(large, name) / scale(small, name)) / log(times)
+
+
+def test_every_case_was_measured_and_no_other() -> None:
+    measured = {match[1] for key in LATEST if (match := re.match(r"scale\.(\w+)\.", key))}
+    assert measured == {f"{trials}x{workers}" for trials, workers in CASES}
+
+
+@pytest.mark.parametrize(("small", "large"), STEPS)
+@pytest.mark.parametrize("name", ["driver_ms", "memory_mb", "record_kb", "publish_s", "report_s", "report_mb"])
+def test_nothing_grows_faster_than_linearly(name: str, small: tuple[int, int], large: tuple[int, int]) -> None:
+    """``driver_ms``, the one that is of each report and not of all of them, counts as it is."""
+    assert power(small, large, name) <= 1 + (BLOCKS if name == "record_kb" else 0)
+
+
+def test_a_thousand_workers_are_kept_busy() -> None:
+    assert scale((10_000, 1000), "busy") >= 0.95
+    assert [case for case in CASES if scale(case, "busy") < 0.95] == [(1000, 1000)]
+    assert f"busy for {scale((10_000, 1000), 'busy'):.0%}".replace("%", " %") in SCALING
+    assert f"a thousand trials on a thousand workers: {scale((1000, 1000), 'busy'):.0%}".replace("%", " %") in SCALING
+
+
+def test_the_powers_of_growth_are_those_that_were_measured() -> None:
+    few, many = (1000, 1000), (10_000, 1000)
+    memory, report, publish, record = (power(few, many, n) for n in ("memory_mb", "report_s", "publish_s", "record_kb"))
+    # Rounded down and up, they are one number in the text.
+    assert memory == pytest.approx(report, abs=0.05)
+    assert f"memory and report grow by the power {memory:.1f} of the trials, MLflow's time by {publish:.1f}" in SCALING
+    assert record == pytest.approx(1, abs=BLOCKS)
+    early, late = power((100, 100), (1000, 100), "driver_ms"), power(few, many, "driver_ms")
+    assert f"by the power {early:.1f} from a hundred trials to a thousand on a hundred workers" in SCALING
+    assert f"by {late:.1f} from there to ten thousand on a thousand" in SCALING
+
+
+@pytest.mark.parametrize("name", ["bookkeeping", "throughput"])
+def test_rays_own_tests_are_met(name: str) -> None:
+    assert LATEST[f"ray_tests.{name}.vs_ideal"] <= LATEST[f"ray_tests.{name}.vs_ideal.limit"]
 
 
 STUDY = ROOT / "docs" / "studies" / "ui-prmd"

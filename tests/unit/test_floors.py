@@ -23,3 +23,9 @@ def test_versions_with_known_holes_are_refused(name: str, floor: str) -> None:
     assert lowest >= Version(floor)
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
     assert Version(pinned[name]) in required.specifier
+
+
+def test_what_builds_the_wheel_is_pinned_as_well() -> None:
+    """In pyproject.toml: pip builds in an environment of its own, for which it does not read constraints.txt."""
+    (required,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert required in (ROOT / "constraints.txt").read_text().splitlines()

@@ -1,4 +1,7 @@
-"""deploy/kubernetes/ against the schemas that Kubernetes and KubeRay publish; no cluster has run it."""
+"""deploy/kubernetes/ against the schemas that Kubernetes publishes, and in Ray's own fields a transcript of KubeRay's.
+
+No cluster has run it.
+"""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -58,7 +61,7 @@ def job() -> Manifest:
 
 
 @pytest.mark.parametrize("manifest", list(manifests()), ids=lambda manifest: manifest["kind"])
-def test_a_manifest_fits_the_published_schemas(manifest: Manifest) -> None:
+def test_a_manifest_fits_the_schemas_of_kubernetes_and_the_transcript_of_kuberays(manifest: Manifest) -> None:
     check([manifest])
 
 

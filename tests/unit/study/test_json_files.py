@@ -9,7 +9,7 @@ from study.errors import DamagedRecord
 from study.json_files import append_json, read_json, read_json_lines
 
 
-@pytest.mark.parametrize("content", ["[1, 2]", '{"a": ', "null"])
+@pytest.mark.parametrize("content", ["[1, 2]", '{"a": ', "null", pytest.param("[" * 100_000, id="deep")])
 def test_a_file_that_holds_no_object_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "plan.json"
     path.write_text(content)
