@@ -87,7 +87,7 @@ def test_a_folder_of_which_nothing_is_left_is_described(folder: Path) -> None:
         (["prepare", "motion", "out.h5", "--dataset", "human36m"], "none of its 0 .h5 files lies"),
         (["prepare", "motion", "out.h5", "--dataset", "ntu_rgb"], "did you mean 'ntu_rgbd'?"),
         (["prepare", "motion", "out.h5", "--set", "min_frames=99"], "none of 25 files in motion can be used"),
-        (["prepare", "motion", "file/out.h5"], "file/out.h5 cannot be written"),
+        (["prepare", "motion", "file/out.h5"], "file/out.h5 cannot be written: file is a file, not a folder"),
         (["prepare", "motion", "file"], "file: expected a motion archive"),
         (["describe", "file"], "file is no motion archive"),
         (["describe", "motion", "--cameras", "cameras.h5"], "--cameras is for --picture: give both"),
