@@ -65,10 +65,17 @@ def average_displacement_error(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def final_displacement_error(predicted: Tensor, truth: Tensor) -> Tensor:
-    """FDE: as ``average_displacement_error``, of the last frame alone; the best of K is chosen anew.
+    """FDE: distance to the truth in the last frame, of the best of K futures, chosen anew; less is better.
+
+    Args:
+        predicted: poses, ``(..., N, K, T, D)``.
+        truth: ``(N, T, D)``.
 
     Returns:
         Metres, ``(..., N)``: ``min_k |predicted_kT - truth_T|``.
+
+    Source:
+        Yuan and Kitani 2020 (DLow), between whole pose vectors as in the ADE.
     """
     return best(norm(predicted[..., -1, :] - truth[..., None, -1, :]), dim=-1)
 
@@ -97,7 +104,7 @@ def multimodal_errors(predicted: Tensor, truths: Tensor, neighbours: Sequence[Te
 
     Args:
         predicted: poses, ``(..., N, K, T, D)``.
-        truths: of all windows that are evaluated, ``(M, T, D)``.
+        truths: of all windows that may be similar, ``(M, T, D)``.
         neighbours: for each of the N windows its ``similar_windows``, indices into ``truths``.
 
     Returns:
@@ -105,7 +112,9 @@ def multimodal_errors(predicted: Tensor, truths: Tensor, neighbours: Sequence[Te
         ``mean_j min_k |predicted_kT - truth_jT|``.
 
     Source:
-        Yuan and Kitani 2020 (DLow).
+        Yuan and Kitani 2020 (DLow). There similar windows are looked for in the whole test set; an evaluation of ours
+        looks for them among the windows that it evaluates, an even selection where there are more than
+        ``final_windows`` (of the validation split: ``evaluation_windows``). A past then has fewer true futures.
     """
     average, final = [], []
     for futures, of_window in zip(predicted.unbind(-4), neighbours, strict=True):
@@ -222,10 +231,16 @@ def bone_error(lengths: Tensor) -> Tensor:
 
 
 def bone_error_rmse(lengths: Tensor) -> Tensor:
-    """As ``bone_error``, the root mean square over time in place of the mean: a short excess weighs more.
+    """As ``bone_error``, but the root mean square over time: short excesses weigh more; less is better.
+
+    Args:
+        lengths: ``relative_bone_lengths``, ``(..., N, K, T + 1, bones)``.
 
     Returns:
         Dimensionless, ``(..., N)``: ``mean_kb sqrt(mean_t (length_ktb / length_0b - 1)^2)``.
+
+    Source:
+        The stretch of SkeletonDiffusion (Curreli et al. 2025), its RMSE; the reference is ``bone_error``'s.
     """
     return _root_mean_square(_stretch(lengths))
 
@@ -246,7 +261,17 @@ def bone_jitter(lengths: Tensor) -> Tensor:
 
 
 def bone_jitter_rmse(lengths: Tensor) -> Tensor:
-    """As ``bone_jitter``, the root mean square over time in place of the mean, ``(..., N)``."""
+    """As ``bone_jitter``, but the root mean square over time: single jumps weigh more; less is better.
+
+    Args:
+        lengths: ``relative_bone_lengths``, ``(..., N, K, T + 1, bones)``.
+
+    Returns:
+        Dimensionless, ``(..., N)``: ``mean_kb sqrt(mean_t ((length_ktb - length_k(t-1)b) / length_0b)^2)``.
+
+    Source:
+        The jitter of SkeletonDiffusion (Curreli et al. 2025), its RMSE, which leaves out the first step.
+    """
     return _root_mean_square(lengths.diff(dim=-2))
 
 
@@ -262,8 +287,9 @@ def _root_mean_square(changes: Tensor) -> Tensor:
 def jerk(future: Tensor, frame_rate_hz: float) -> Tensor:
     """Mean length of the third derivative of joint positions within the future, at all frequencies.
 
-    In recordings it is nearly all the sensor's noise; ``movement_jerk`` is of what people do. The seam to the past has
-    its own metric, the first frame's jump.
+    In recordings it is nearly all the sensor's noise; ``movement_jerk`` is of what people do. The truth's own is best:
+    less is too smooth, more trembles; ``raw_jerk_ratio`` is this over the truth's, both averaged over windows. The seam
+    to the past has its own metric, the first frame's jump.
 
     Args:
         future: motions, ``(..., N, K, T, J, 3)``, T >= 4: fewer frames have no third difference, the mean over none is
@@ -271,7 +297,12 @@ def jerk(future: Tensor, frame_rate_hz: float) -> Tensor:
         frame_rate_hz: frames a second.
 
     Returns:
-        m/s^3, ``(..., N)``; 0 for a frozen pose.
+        m/s^3, ``(..., N)``: ``f^3 mean_ktj |x_(t+3) - 3 x_(t+2) + 3 x_(t+1) - x_t|`` with f the frame rate and x the
+        place of joint j in future k; 0 for a frozen pose.
+
+    Source:
+        Jerk as the measure of smoothness is Flash and Hogan's 1985, The coordination of arm movements. They take its
+        square over a whole movement; we take its length, which a few bad frames do not rule.
     """
     return norm(future.diff(n=3, dim=-3)).mean(dim=(-3, -2, -1)) * frame_rate_hz**3
 
@@ -279,8 +310,18 @@ def jerk(future: Tensor, frame_rate_hz: float) -> Tensor:
 def movement_jerk(future: Tensor, frame_rate_hz: float) -> Tensor:
     """As ``jerk``, of the motion without what is faster than ``MOVEMENT_BAND_HZ``.
 
+    The truth's own is best here too; ``jerk_ratio`` is this over the truth's, both averaged over windows.
+
     Over so short a time a frequency filter would take the ends of the motion for jerks. Kept is therefore the
     polynomial through each coordinate, by least squares, that turns as often as a wave of that frequency.
+
+    Args:
+        future: motions, ``(..., N, K, T, J, 3)``, T >= 4.
+        frame_rate_hz: frames a second.
+
+    Returns:
+        m/s^3, ``(..., N)``: the formula of ``jerk``, x being the polynomial of degree
+        ``max(3, 2 MOVEMENT_BAND_HZ T / f)``, rounded; 0 for a frozen pose.
 
     Source:
         Derivatives of recorded movement are taken after a low-pass, e.g. Winter 2009, Biomechanics and Motor Control of
@@ -306,8 +347,16 @@ def _smooth_third_difference(frames: int, degree: int) -> Tensor:
 def first_frame_jump_mm(past: Tensor, predicted: Tensor) -> Tensor:
     """Mean distance of a joint between the last observed and the first predicted frame; less is better.
 
+    Args:
+        past: motions, ``(N, T_past, J, 3)``. Only the last frame is used.
+        predicted: ``(..., N, K, T, J, 3)``.
+
     Returns:
-        Millimetres, ``(..., N)``: ``mean_kj |predicted_k1j - past_0j|``.
+        Millimetres, ``(..., N)``: ``mean_kj |predicted_k1j - past_0j|`` with ``past_0`` the last observed frame. The
+        truth's own is above 0: people move, and the sensor errs.
+
+    Source:
+        Ours, for the leap into the first predicted pose that users of the original code (ebarsoum/hpgan) describe.
     """
     return MM * norm(predicted[..., 0, :, :] - past[:, None, -1]).mean(dim=(-2, -1))
 
@@ -388,6 +437,13 @@ def score(metrics: Mapping[str, float], reference: Reference) -> float:
     Args:
         metrics: ``ade``, ``bone_error``, ``jerk_ratio`` and ``raw_jerk_ratio``.
         reference: of the same windows.
+
+    Returns:
+        Dimensionless, a logarithm: 0 is as good as standing still on ADE, and as stiff and as smooth as people are;
+        NaN if one of the four is.
+
+    Source:
+        Ours, so that a search by it decides nothing between the losses that are compared.
     """
     own = max(reference.bone_variation, MIN_BONE_VARIATION)
     ratios = (

@@ -7,6 +7,12 @@ Where the two presets that follow others do not follow them:
     Statistics for normalisation come from training people only; the original's include its test clips.
     Splits divide people; the original and the report divide clips, so that people are on both sides.
     The original's GRU applies the reset gate before its matrix product, torch's after it.
+    Windows are cut from the centre of clips of every data set, as the original cuts those of NTU RGB+D; those of
+        Human3.6M it cuts at random, which ``crop`` can be set to.
+    No epoch's weights are kept for being the best: the last ones count, as in the report. After epoch 20 the original
+        saves them whenever its discriminator takes as many of ten fixed z on one training past for real as ever or
+        more, or the generator's loss over an epoch is at its lowest, or at its lowest above zero. A study compares
+        trials by their metrics on validation people instead.
     Predictions are detached while the critic trains, and z does not have to be as long as a hidden state is wide.
 """
 

@@ -270,11 +270,20 @@ class Population:
 
     @torch.no_grad()
     def probabilities(self, past: Tensor, futures: Tensor) -> Tensor:
-        """How real each member's discriminator takes its futures to be, mean over the K, ``(S, N)`` in [0, 1].
+        """How real each member's discriminator takes its futures to be; more is better.
+
+        Each has learned from its own generator alone, so that members cannot be compared by it.
 
         Args:
             past: metres, ``(N, T_past, J, 3)``.
             futures: metres, ``(S, N, K, T, J, 3)``.
+
+        Returns:
+            Probabilities, ``(S, N)`` in [0, 1]: ``mean_k sigmoid(D(past, future_k))``.
+
+        Source:
+            Barsoum et al. 2018, arXiv:1711.09561, who count the share of futures at 0.5 or more; the mean has no
+            threshold.
         """
         anchor = self.normaliser.anchor(past).unsqueeze(1)
         whole = torch.cat([past.unsqueeze(1).expand(*futures.shape[:3], *past.shape[1:]), futures], dim=3)

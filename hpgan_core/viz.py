@@ -109,6 +109,7 @@ def contact_sheet(
     frame_rate_hz: float,
     columns: Sequence[int] | None = None,
     view: View = THREE_QUARTER,
+    stray: float = STRAY,
 ) -> np.ndarray:
     """Motions one below the other, time from left to right, all at one scale and from one viewpoint.
 
@@ -122,6 +123,7 @@ def contact_sheet(
         frame_rate_hz: for the times above the columns; the last observed frame is at 0 s.
         columns: frames to show; by default ten spread over past and future, with the first and the last of both.
         view: where the viewer stands.
+        stray: how far other rows may widen the scene beyond the first one, in its sizes.
 
     Returns:
         RGB picture, uint8 ``(H, W, 3)`` with ``W = SHEET_WIDTH_PX``.
@@ -135,7 +137,7 @@ def contact_sheet(
         raise ValueError(f"columns must name frames from 0 to {clock.n_frames - 1}, found {shown}")
     figures = {label: project(np.asarray(motion)[shown], view) for label, motion in rows.items()}
     left, top = _text_width([*rows, *SIDE_COLOURS]) + 2 * MARGIN_PX, 3 * LINE_PX + 2 * MARGIN_PX
-    panel = _Panel.around(list(figures.values()), (SHEET_WIDTH_PX - left) // len(shown), skeleton)
+    panel = _Panel.around(list(figures.values()), (SHEET_WIDTH_PX - left) // len(shown), skeleton, view, stray)
     left = SHEET_WIDTH_PX - len(shown) * panel.width
 
     sheet = Image.new("RGB", (SHEET_WIDTH_PX, top + len(rows) * panel.height), FUTURE_PAPER)
@@ -186,7 +188,7 @@ def motion_gif(
     clock = _Clock.of(panels, skeleton, past_frames, frame_rate_hz)
     figures = {title: project(np.asarray(motion), view) for title, motion in panels.items()}
     width = max(GIF_PANEL_WIDTH_PX, _text_width(panels) + 2 * MARGIN_PX)
-    panel = _Panel.around(list(figures.values()), width, skeleton)
+    panel = _Panel.around(list(figures.values()), width, skeleton, view)
     shown = range(0, clock.n_frames, math.ceil(frame_rate_hz * SHORTEST_DELAY_S))
     top, bar = LINE_PX + 2 * MARGIN_PX, LINE_PX + 2 * MARGIN_PX + BAR_PX
 
@@ -255,7 +257,8 @@ class _Panel:
         height: pixels.
         scale: pixels for each unit of the view.
         corner: what the upper left pixel shows, in the view's unit, ``(2,)``.
-        floor: the lowest point the first motion reaches, in pixels below the upper edge.
+        floor: the lowest point the first motion reaches, in pixels below the upper edge; none in a camera's picture,
+            where the floor under people at other distances is higher or lower.
     """
 
     skeleton: Skeleton
@@ -263,22 +266,25 @@ class _Panel:
     height: int
     scale: float
     corner: np.ndarray
-    floor: float
+    floor: float | None
 
     @classmethod
-    def around(cls, figures: Sequence[np.ndarray], width: int, skeleton: Skeleton) -> "_Panel":
+    def around(
+        cls, figures: Sequence[np.ndarray], width: int, skeleton: Skeleton, view: View, stray: float = STRAY
+    ) -> "_Panel":
         """A panel ``width`` pixels wide with room for the first of the projected motions and the others near it."""
         scenes = [_scene(figure) for figure in figures if _is_drawable(figure).any()]
         first = scenes[0] if scenes else np.array([[0.0, 0.0], [1.0, 1.0]])
-        stray = STRAY * (first[1] - first[0])
-        low = np.maximum(first[0] - stray, np.min([first, *scenes], axis=0)[0])
-        high = np.minimum(first[1] + stray, np.max([first, *scenes], axis=0)[1])
+        margin = stray * (first[1] - first[0])
+        low = np.maximum(first[0] - margin, np.min([first, *scenes], axis=0)[0])
+        high = np.minimum(first[1] + margin, np.max([first, *scenes], axis=0)[1])
         size = np.maximum(high - low, 1e-6)
         height = round(width * float(np.clip(size[1] / size[0], *PANEL_PROPORTIONS)))
         room = np.array([width, height])
         scale = float(np.min((room - 4 * MARGIN_PX) / size))
         corner = (low + high - room / scale) / 2
-        return cls(skeleton, width, height, scale, corner, floor=float(first[1, 1] - corner[1]) * scale)
+        floor = float(first[1, 1] - corner[1]) * scale if isinstance(view, Orthographic) else None
+        return cls(skeleton, width, height, scale, corner, floor)
 
     def picture(self, pose: np.ndarray, *, observed: bool) -> Image.Image:
         """One projected pose ``(J, 3)``, far bones behind near ones."""
@@ -286,8 +292,9 @@ class _Panel:
         image = Image.new("RGB", (SUPERSAMPLING * self.width, SUPERSAMPLING * self.height), paper)
         draw = ImageDraw.Draw(image)
         if _is_drawable(pose):
-            floor = SUPERSAMPLING * self.floor
-            draw.line([(0, floor), (image.width, floor)], FAINT, SUPERSAMPLING)
+            if self.floor is not None:
+                floor = SUPERSAMPLING * self.floor
+                draw.line([(0, floor), (image.width, floor)], FAINT, SUPERSAMPLING)
             # Pillow cannot draw to places very far outside of the picture.
             reach = 10 * max(image.size)
             points = np.clip(SUPERSAMPLING * self.scale * (pose[:, :2] - self.corner), -reach, reach)

@@ -501,6 +501,13 @@ def data_describe(
     rejects: Annotated[bool, typer.Option("--rejects", help="List every file that was left out.")] = False,
     as_json: Json = False,
     picture: Annotated[Path | None, typer.Option(help="Draw some clips as a contact sheet.", metavar="OUT.png")] = None,
+    view: Annotated[
+        Literal["three-quarter", "kinect"] | None,
+        typer.Option(
+            help="Draw people from the side and above, where all movements show, or as the Kinect that recorded them "
+            "saw them. Default: three-quarter."
+        ),
+    ] = None,
     cameras: Annotated[
         Path | None, typer.Option(help="Draw what a camera of Human3.6M sees.", metavar="CAMERAS.h5")
     ] = None,
@@ -518,6 +525,7 @@ def data_describe(
             all_rejects=rejects,
             as_json=as_json,
             picture=picture,
+            view=view,
             cameras=cameras,
             console=_console(as_json),
         ),

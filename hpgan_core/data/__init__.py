@@ -30,8 +30,9 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "human36m": list_human36m,
 }
 
-# What lies in a folder, at any depth, tells by whom it is read.
+# What lies in a folder, at any depth and in any case of letters, tells by whom it is read.
 SUFFIXES = {".skeleton": "ntu_rgbd", ".h5": "human36m"}
+_FORMATS = "NTU RGB+D's .skeleton or Human3.6M's .h5 files"
 
 
 def read_recordings(data: Mapping[str, Any]) -> Recordings:
@@ -74,14 +75,12 @@ def dataset_at(path: Path) -> dict[str, str]:
         return {"dataset": "archive", "path": str(path)}
     if path.is_dir():
         for suffix, dataset in SUFFIXES.items():
-            if any(path.rglob(f"*{suffix}")):
+            if any(file.name.lower().endswith(suffix) for file in path.rglob("*")):
                 return {"dataset": dataset, "root": str(path)}
-        raise BadInput(
-            f"{path} holds no recordings, neither NTU RGB+D's .skeleton nor Human3.6M's .h5 files, at any depth"
-        )
+        raise BadInput(f"{path} holds no recordings ({_FORMATS}), at any depth")
     if path.exists():
-        raise BadInput(f"{path} is no motion archive; give one, or a folder of recordings")
-    raise BadInput(f"{path} does not exist; give a motion archive or a folder of recordings")
+        raise BadInput(f"{path} is no motion archive; give one, or a folder of recordings ({_FORMATS})")
+    raise BadInput(f"{path} does not exist; give a motion archive or a folder of recordings ({_FORMATS})")
 
 
 def data_problems(data: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,9 @@
-"""Folders of text that have been read once are not read again: their archives lie in a cache."""
+"""Folders of text that have been read once are not read again: their archives lie in a cache.
+
+An archive is named by its ``source_key``: where the files are, their sizes, times of writing and times of change, and
+how they are read. Whoever edits a file, adds one or takes one away thereby asks for another archive, and the old one
+lies there until somebody removes it. Nothing is noticed where a file system does not keep times of change.
+"""
 
 import os
 import shutil

@@ -24,7 +24,7 @@ FRAME_RATE_HZ = 50.0
 MM_PER_M = 1000.0
 
 _DATASET = "3D_positions"
-_LAYOUT = re.compile(r".*/(S\d+)/(?:MyPoses/3D_positions/)?(([A-Za-z]+)(?: \d+)?)\.h5")
+_LAYOUT = re.compile(r".*/(S\d+)/(?:MyPoses/3D_positions/)?(([A-Za-z]+)(?: \d+)?)\.(?i:h5)")
 _EXAMPLES = "S1/MyPoses/3D_positions/Walking 1.h5 or S1/Walking 1.h5"
 _SKELETONS = {17: HUMAN36M_17, 32: HUMAN36M_32}
 _FARTHEST_MM = 1e6
@@ -38,7 +38,7 @@ class Human36M:
         skeleton: ``HUMAN36M_17`` or ``HUMAN36M_32``.
         frame_rate_hz: of the recordings, after frames were skipped.
         paths: files whose place names a subject and an action, in the order of their recordings' names.
-        rejected: the other ``.h5`` files.
+        rejected: the other ``.h5`` files, in any case of letters.
         skip_frames: frames left out after each one that is kept.
         min_frames: fewest frames of a recording.
     """
@@ -93,7 +93,7 @@ def list_human36m(root: Path, *, joints: int = 17, skip_frames: int = 1, min_fra
         raise BadInput(f"{root} {state}; give a folder of Human3.6M")
     clips: dict[str, Path] = {}
     rejected: list[Rejected] = []
-    for path in sorted(path for path in root.rglob("*.h5") if path.is_file()):
+    for path in sorted(path for path in root.rglob("*") if path.name.lower().endswith(".h5") and path.is_file()):
         place = _place(path)
         if place is None:
             rejected.append(Rejected(path, f"it does not lie like {_EXAMPLES}"))
@@ -145,9 +145,10 @@ def read_human36m_file(path: str | Path) -> np.ndarray:
     """
     with open_hdf5(path) as file:
         columns = read_dataset(file, _DATASET, shape=(3 * HUMAN36M_32.n_joints, None))
-    if (farthest := np.abs(columns).max(initial=0.0)) > _FARTHEST_MM:
-        raise MalformedRecording(path, f"coordinates of {_FARTHEST_MM:g} mm or less", f"{farthest:g} mm")
+    # Widened first: the bound itself is beyond float16.
     world_mm = columns.astype(np.float64).T.reshape(-1, HUMAN36M_32.n_joints, 3)
+    if (farthest := np.abs(world_mm).max(initial=0.0)) > _FARTHEST_MM:
+        raise MalformedRecording(path, f"coordinates of {_FARTHEST_MM:g} mm or less", f"{farthest:g} mm")
     return (y_up(world_mm) / MM_PER_M).astype(np.float32)
 
 

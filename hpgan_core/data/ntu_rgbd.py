@@ -135,7 +135,7 @@ def read_ntu_rgbd(
 
 def _skeleton_files(root: Path) -> Iterator[tuple[str, str, bool]]:
     """Stem and path of each ``.skeleton`` entry at any depth, and whether it is a file; folders linked to are not
-    followed.
+    followed. Copies from other systems may end in ``.SKELETON``.
     """
     folders = [str(root)]
     while folders:
@@ -145,8 +145,8 @@ def _skeleton_files(root: Path) -> Iterator[tuple[str, str, bool]]:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
-                    elif entry.name.endswith(".skeleton"):
-                        yield entry.name.removesuffix(".skeleton"), entry.path, entry.is_file()
+                    elif entry.name.lower().endswith(".skeleton"):
+                        yield entry.name[: -len(".skeleton")], entry.path, entry.is_file()
         except OSError as error:
             raise BadInput(f"{folder} cannot be listed: {error.strerror}") from error
 

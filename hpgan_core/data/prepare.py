@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -52,12 +53,15 @@ def prepare(
 
     Raises:
         BadInput: no file gives a recording, or ``path`` is an archive of other recordings.
-        CannotWrite: the disk is full, for instance.
+        CannotWrite: the folder takes no file, or the disk is full.
         MalformedRecording: a damaged file, if ``strict``; or ``path`` exists and is no archive, or a damaged one.
     """
     key = source_key(source, data)
     folder = partial_folder(path)
-    if not path.exists():
+    with _writing(path):
+        is_there = path.exists()
+    if not is_there:
+        _expect_folder(path)
         with _sole_writer(path):
             if not path.exists():
                 with _writing(path):
@@ -67,7 +71,10 @@ def prepare(
                     partial.publish(path, data)
     archive = open_archive(path)
     if archive.source_key != key:
-        raise BadInput(f"{path} was made from other files or with other options; remove it or name another file")
+        raise BadInput(
+            f"{path} was made from other files, from these before they changed, or with other options; "
+            "remove it or name another file"
+        )
     shutil.rmtree(folder, ignore_errors=True)
     return archive
 
@@ -80,6 +87,9 @@ def partial_folder(path: Path) -> Path:
 def source_key(source: Source, data: Mapping[str, Any]) -> str:
     """SHA-256 over where the files are, their sizes and times, and how they are read.
 
+    A file that is written to, replaced or given back its old time of writing gets a new time of change (ctime), which
+    nothing but the system sets. So do one that is linked to or given other rights: it is read once more for nothing.
+
     Raises:
         BadInput: a file has gone.
     """
@@ -91,7 +101,7 @@ def source_key(source: Source, data: Mapping[str, Any]) -> str:
             stat = path.stat()
         except OSError as error:
             raise BadInput(f"{path} cannot be read: {error.strerror}") from error
-        sha.update(os.fsencode(f"\n{os.path.relpath(path, root)} {stat.st_size} {stat.st_mtime_ns}"))
+        sha.update(os.fsencode(f"\n{os.path.relpath(path, root)} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"))
     for reject in source.rejected:
         sha.update(os.fsencode(f"\n{os.path.relpath(reject.path, root)} {reject.reason}"))
     return sha.hexdigest()
@@ -105,11 +115,30 @@ def _writing(path: Path) -> Iterator[None]:
         raise CannotWrite(f"{path} cannot be written: {error.strerror or error}") from error
 
 
+def _expect_folder(path: Path) -> None:
+    """Make the folder of an archive, and try it: a lock that can never be made would be waited for without end.
+
+    Raises:
+        CannotWrite: it cannot be made, or no file can be made in it.
+    """
+    folder = path.parent
+    try:
+        nearest = next(place for place in (folder, *folder.parents) if place.exists())
+        if not nearest.is_dir():
+            raise CannotWrite(f"{path} cannot be written: {nearest} is a file, not a folder; name another place")
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise CannotWrite(
+            f"{path} cannot be written: no file can be made in {folder} ({error.strerror}); name another place"
+        ) from error
+
+
 @contextmanager
 def _sole_writer(path: Path) -> Iterator[None]:
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     with _writing(path):
-        lock.acquire()  # which also makes missing folders
+        lock.acquire()
     try:
         yield
     finally:

@@ -27,8 +27,8 @@ from hpgan_core.data.recordings import Digest, Recording, Rejected
 from hpgan_core.data.split import BY_SUBJECT, PROTOCOLS, split_clips
 from hpgan_core.durable import write_durably
 from hpgan_core.errors import BadInput
-from hpgan_core.skeleton import HUMAN36M_17, HUMAN36M_32, Skeleton
-from hpgan_core.viz import THREE_QUARTER, contact_sheet
+from hpgan_core.skeleton import HUMAN36M_17, HUMAN36M_32, KINECT_V2, Skeleton
+from hpgan_core.viz import KINECT, THREE_QUARTER, Orthographic, View, contact_sheet, project
 from study.errors import BadStudyInput
 from study.motion import reading_bar
 from study.yaml_source import MalformedYaml, parse_yaml
@@ -37,6 +37,8 @@ SPLITS = ("train", "validation", "test")
 NAMED = 3  # of many files that were left out for one reason
 MOST_EXAMPLES = 6
 CAMERA = 2  # of the four the one that the original code draws
+STRAY = 3.0  # people who were recorded apart may stand near a camera and far away, at its left and at its right
+VIEWS: dict[str, View] = {"three-quarter": THREE_QUARTER, "kinect": KINECT}
 
 
 def run(
@@ -47,6 +49,7 @@ def run(
     all_rejects: bool,
     as_json: bool,
     picture: Path | None,
+    view: str | None,
     cameras: Path | None,
     console: Console,
 ) -> None:
@@ -56,11 +59,14 @@ def run(
         BadStudyInput: a wrong option, or a picture that cannot be drawn or written.
         BadInput: nothing there can be read.
     """
-    if cameras is not None and picture is None:
-        raise BadStudyInput("--cameras is for --picture: give both")
+    for option, value in (("--view", view), ("--cameras", cameras)):
+        if value is not None and picture is None:
+            raise BadStudyInput(f"{option} is for --picture: give both")
+    if view is not None and cameras is not None:
+        raise BadStudyInput("--view and --cameras both say from where to draw: give one")
     inventory = take_inventory(named_data(place, dataset, overrides))
     if picture is not None:
-        draw(inventory, picture, cameras)
+        draw(inventory, picture, view or "three-quarter", cameras)
     if as_json:
         print(json.dumps(inventory.to_json(), indent=2))
         return
@@ -324,8 +330,14 @@ def _left_out(reason: str, rejects: Sequence[Rejected]) -> tuple[Text, Text]:
     return Text("Left out"), Text(f"{n_files}: {_printable(reason)}{below}")
 
 
-def draw(inventory: Inventory, picture: Path, cameras: Path | None) -> None:
+def draw(inventory: Inventory, picture: Path, view_name: str, cameras: Path | None) -> None:
     """Draw a window out of the middle of each example, as a study would cut it.
+
+    Args:
+        inventory: the data set.
+        picture: the PNG to write.
+        view_name: in ``VIEWS``.
+        cameras: of Human3.6M, to draw what one of them sees instead.
 
     Raises:
         BadStudyInput: there is nothing to draw, no camera for it, or no place for the picture.
@@ -338,21 +350,31 @@ def draw(inventory: Inventory, picture: Path, cameras: Path | None) -> None:
     examples = [clip for clip in inventory.examples if len(clip.positions) >= window]
     if not examples:
         raise BadStudyInput(f"--picture {picture}: no clip has {window} frames")
-    view, rows = None, {}
+    view, rows = VIEWS[view_name], {}
     if cameras is not None:
         subject = examples[0].subject
         view = _camera(cameras, inventory.skeleton, subject)
         examples = [clip for clip in examples if clip.subject == subject]
+    elif view == KINECT and inventory.skeleton != KINECT_V2:
+        raise BadStudyInput(f"--view kinect: its recordings are of {KINECT_V2.name}, this is {inventory.skeleton.name}")
     for clip in examples:
         start = (len(clip.positions) - window) // 2
         motion = clip.positions[start : start + window]
-        rows[clip.name] = motion if view else motion - _place(motion, inventory.skeleton)
+        if isinstance(view, Orthographic):
+            # A distant viewer may stand anywhere: before each person in turn.
+            motion = motion - _place(motion, inventory.skeleton)
+        elif not np.isfinite(project(motion, view)).all():
+            raise BadStudyInput(
+                f"--picture {picture}: {clip.name} is not in front of the camera; use --view three-quarter"
+            )
+        rows[clip.name] = motion
     sheet = contact_sheet(
         rows,
         inventory.skeleton,
         past_frames=PAST_FRAMES,
         frame_rate_hz=inventory.frame_rate_hz,
-        view=view or THREE_QUARTER,
+        view=view,
+        stray=STRAY,
     )
     content = io.BytesIO()
     Image.fromarray(sheet).save(content, "PNG")

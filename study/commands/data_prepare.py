@@ -1,7 +1,9 @@
 """``study data prepare``: from a folder of recordings to one motion archive."""
 
+import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from study.motion import reading_bar
 
 
 class PreparationInterrupted(StudyError):
-    """Ctrl-C; what has been read is kept."""
+    """Ctrl-C or SIGTERM; what has been read is kept."""
 
     exit_code = 75
 
@@ -35,7 +37,7 @@ def run(
     Raises:
         BadStudyInput: a wrong option, or what is no folder of recordings.
         BadInput: nothing there can be read, or the archive cannot be written.
-        PreparationInterrupted: Ctrl-C; the same command goes on.
+        PreparationInterrupted: Ctrl-C or SIGTERM; the same command goes on.
     """
     data = named_data(str(folder), dataset, overrides)
     source = list_recordings(data)
@@ -50,7 +52,7 @@ def run(
         progress(done, total)
 
     try:
-        with reading_bar(Console(stderr=True)) as progress:
+        with _sigterm_as_ctrl_c(), reading_bar(Console(stderr=True)) as progress:
             whole = prepare(source, archive, data, processes=processes, progress=count)
     except KeyboardInterrupt:
         raise PreparationInterrupted("interrupted; what has been read is kept, and the same command goes on") from None
@@ -61,3 +63,13 @@ def run(
     n_read = last - first
     how = f"{n_read:,} files in {seconds:.1f} s, {n_read / seconds:,.0f} a second" if n_read else "was there already"
     console.print(f"Archive   {archive}, {archive.stat().st_size / 1e6:,.1f} MB; {how}", soft_wrap=True)
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Who is ended without a word leaves semaphores behind, and Python's tracker of them complains."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

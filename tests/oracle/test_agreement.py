@@ -1,4 +1,8 @@
-"""The fast training of a population agrees with the naive one of each member: weights and losses, in float64."""
+"""The fast training of a population agrees with the naive one of each member: weights and losses, in float64.
+
+Twenty steps agree at narrow widths and on windows of seven frames; at a preset's own widths, and on windows of thirty
+frames, one step each does, which the naive training can afford.
+"""
 
 import re
 from collections.abc import Iterator

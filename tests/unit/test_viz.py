@@ -193,6 +193,27 @@ def test_prediction_that_strays_does_not_shrink_the_truth() -> None:
     assert np.ptp(where(truth_beside(1e300), SIDE_COLOURS["centre"])[:, 0]) > 0.3 * len(truth_beside(1e300))
 
 
+def test_rows_may_be_given_room_to_stray() -> None:
+    apart = scarecrow() + np.array([3.0, 0.0, 0.0])
+
+    def in_the_picture(**room: float) -> list[bool]:
+        rows = {"first": scarecrow(), "apart": apart}
+        clock = {"past_frames": PAST, "frame_rate_hz": RATE_HZ}
+        sheet = contact_sheet(rows, SCARECROW, columns=[PAST], view=FRONT, **clock, **room)
+        return [len(where(panel, SIDE_COLOURS["right"])) > 10 for panel in panels_of(sheet, n_rows=2)]
+
+    assert in_the_picture() == [True, False]
+    assert in_the_picture(stray=3.0) == [True, True]
+
+
+@pytest.mark.parametrize(("view", "has_line"), [(FRONT, True), (KINECT, False)])
+def test_only_a_distant_viewer_sees_the_floor_as_a_line(view: View, has_line: bool) -> None:
+    rows, clock = {"truth": scarecrow()}, {"past_frames": PAST, "frame_rate_hz": RATE_HZ}
+    (panel,) = panels_of(contact_sheet(rows, SCARECROW, columns=[PAST], view=view, **clock), n_rows=1)
+    drawn = (panel < 255).any(axis=-1)[:-2]  # without the line between rows
+    assert drawn.all(axis=1).any() == has_line
+
+
 @pytest.mark.parametrize("view", [FRONT, KINECT])
 def test_kinect_skeleton_is_drawn_from_every_kind_of_view(view: View) -> None:
     motion = np.random.default_rng(0).normal(size=(3, 25, 3), scale=0.3) + np.array([0.0, 0.0, 3.0])

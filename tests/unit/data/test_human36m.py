@@ -48,6 +48,15 @@ def test_a_column_of_the_file_is_one_pose_in_millimetres_with_z_up(tmp_path: Pat
             assert positions[frame, joint] == pytest.approx([x / 1000, z / 1000, -y / 1000], abs=1e-7)
 
 
+def test_a_take_in_half_precision_is_read_without_a_word(tmp_path: Path) -> None:
+    columns = np.linspace(-2000, 2000, 96 * 2).reshape(96, 2).astype(np.float16)
+    for name, dtype in (("half.h5", np.float16), ("whole.h5", np.float64)):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["3D_positions"] = columns.astype(dtype)
+    half, whole = (read_human36m_file(tmp_path / name) for name in ("half.h5", "whole.h5"))
+    assert np.array_equal(half, whole)
+
+
 def test_upright_is_a_rotation_of_the_world_and_no_mirror_image() -> None:
     axes = y_up(np.eye(3))
     assert np.array_equal(axes @ axes.T, np.eye(3))

@@ -182,7 +182,7 @@ def test_a_folder_without_a_usable_file_makes_no_archive(folder: Path, tmp_path:
 
 def test_an_archive_of_something_else_is_not_replaced(folder: Path, tmp_path: Path) -> None:
     prepared(folder, tmp_path / "motion.h5")
-    with pytest.raises(BadInput, match="from other files or with other options; remove it or name another file"):
+    with pytest.raises(BadInput, match="before they changed, or with other options; remove it or name another file"):
         prepare(list_ntu_rgbd(folder, min_frames=5), tmp_path / "motion.h5", named(folder, min_frames=5))
     (tmp_path / "thesis.h5").write_text("years of work")
     with pytest.raises(MalformedRecording, match="expected a motion archive"):
@@ -202,8 +202,17 @@ def test_missing_folders_are_made_and_impossible_ones_refused(folder: Path, tmp_
     assert prepared(folder, tmp_path / "new" / "folder" / "motion.h5").digest
     (tmp_path / "file").write_text("")
     for place in ("file/motion.h5", "file/folder/motion.h5"):
-        with pytest.raises(CannotWrite, match=rf"{place} cannot be written: (File exists|Not a directory)"):
+        with pytest.raises(CannotWrite, match=rf"{place} cannot be written: .*/file is a file, not a folder; name"):
             prepared(folder, tmp_path / place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "new"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that takes no files, not even from root")
+@pytest.mark.parametrize("place", ["/proc", "/proc/new/folder"])
+def test_a_folder_that_takes_no_files_is_told_at_once(folder: Path, place: str) -> None:
+    message = rf"^{place}/motion.h5 cannot be written: no file can be made in {place} \(.+\); name another place$"
+    with pytest.raises(CannotWrite, match=message):
+        prepared(folder, Path(place) / "motion.h5")
 
 
 def test_a_full_disk_is_told_and_what_was_read_is_kept(folder: Path, tmp_path: Path) -> None:
@@ -262,3 +271,14 @@ def test_the_key_knows_the_folder_the_options_and_every_file(folder: Path, tmp_p
     (copy / "S999C001P001R002A001.skeleton").write_text("")
     others.append(key(copy))
     assert len({before, *others}) == 5
+
+
+def test_an_edit_is_noticed_even_where_size_and_time_of_writing_are_as_before(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    before, first = source_key(list_ntu_rgbd(copy), named(copy)), files(copy)[0]
+    stat, content = first.stat(), first.read_text()
+    time.sleep(0.02)  # a tick of the clock of file systems
+    first.write_text(content.replace("1", "2"))
+    os.utime(first, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (first.stat().st_size, first.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    assert source_key(list_ntu_rgbd(copy), named(copy)) != before

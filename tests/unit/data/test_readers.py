@@ -14,6 +14,7 @@ from hpgan_core.data import (
     PATH_OPTIONS,
     READERS,
     SOURCES,
+    SUFFIXES,
     data_problems,
     dataset_at,
     list_recordings,
@@ -127,12 +128,31 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("40\n")
     for name, message in (
-        ("empty", "holds no recordings, neither NTU RGB.D's .skeleton nor Human3.6M's .h5 files"),
+        ("empty", "holds no recordings"),
         ("file", "is no motion archive"),
         ("missing", "does not exist"),
     ):
-        with pytest.raises(BadInput, match=f"{name} {message}"):
+        with pytest.raises(
+            BadInput, match=rf"{name} {message}.*\(NTU RGB\+D's \.skeleton or Human3\.6M's \.h5 files\)"
+        ):
             dataset_at(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".SKELETON", ".Skeleton", ".H5"])
+def test_a_suffix_counts_in_any_case_of_letters(places: dict[str, Path], suffix: str) -> None:
+    dataset = SUFFIXES[suffix.lower()]
+    before = read_recordings(dataset_at(places[dataset]))
+    files = list(places[dataset].rglob(f"*{suffix.lower()}"))
+    for path in files:
+        path.rename(path.with_suffix(suffix))
+    after = read_recordings(dataset_at(places[dataset]))
+    assert len(after.clips) == len(files) > 0
+    assert after.digest() == before.digest()
+    copied = files[0].with_suffix(suffix)
+    copied.with_suffix(suffix.lower()).write_bytes(copied.read_bytes())
+    again = read_recordings(dataset_at(places[dataset]))
+    assert again.digest() == before.digest()
+    assert [reject.path.stem for reject in again.rejected] == [copied.stem], "one of two with one name is told"
 
 
 @pytest.mark.parametrize("dataset", SOURCES)

@@ -4,16 +4,21 @@ import io
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from hpgan_core.data.human36m import write_human36m_file
+from hpgan_core.data.ntu_rgbd import write_skeleton_file
 from hpgan_core.data.recordings import Recording, Rejected
 from hpgan_core.data.synthetic import synthesise, write_synthetic
 from hpgan_core.skeleton import KINECT_V2
+from hpgan_core.viz import SIDE_COLOURS
 from study.cli import app
 from study.commands.data_describe import Inventory, show
 
@@ -87,10 +92,12 @@ def test_a_folder_of_which_nothing_is_left_is_described(folder: Path) -> None:
         (["prepare", "motion", "out.h5", "--dataset", "human36m"], "none of its 0 .h5 files lies"),
         (["prepare", "motion", "out.h5", "--dataset", "ntu_rgb"], "did you mean 'ntu_rgbd'?"),
         (["prepare", "motion", "out.h5", "--set", "min_frames=99"], "none of 25 files in motion can be used"),
-        (["prepare", "motion", "file/out.h5"], "file/out.h5 cannot be written"),
+        (["prepare", "motion", "file/out.h5"], "file/out.h5 cannot be written: file is a file, not a folder"),
         (["prepare", "motion", "file"], "file: expected a motion archive"),
         (["describe", "file"], "file is no motion archive"),
         (["describe", "motion", "--cameras", "cameras.h5"], "--cameras is for --picture: give both"),
+        (["describe", "motion", "--view", "kinect"], "--view is for --picture: give both"),
+        (["describe", "motion", "--picture", "out.png", "--view", "kinect", "--cameras", "c.h5"], "draw: give one"),
         (["describe", "motion", "--picture", "missing/out.png"], "missing/out.png: cannot be written: No such file"),
         (["describe", "motion", "--picture", "out.png", "--cameras", "c.h5"], "of Human3.6M, this is kinect_v2"),
         (["describe", "motion", "--picture", "out.png", "--set", "min_frames=99"], "no clip has 30 frames"),
@@ -104,6 +111,48 @@ def test_mistakes_are_told_and_nothing_is_written(folder: Path, arguments: list[
     assert told.stderr.startswith("study: ")
     assert message in told.stderr
     assert sorted(path.name for path in folder.iterdir()) == ["empty", "file", "motion"]
+
+
+def near_and_far(folder: Path, *distances_m: float) -> None:
+    """One motion as a sensor would have recorded it at each of these distances, in `motion`."""
+    shutil.rmtree(folder / "motion")
+    (folder / "motion").mkdir()
+    person = synthesise(people=1, clips_per_action=1, frames=70, noise_m=0).clips[1].positions
+    person = person - person[0, KINECT_V2.root]
+    for number, distance_m in enumerate(distances_m, start=1):
+        moved = person + np.array([0, 0, distance_m])
+        write_skeleton_file(folder / "motion" / f"S001C001P{number:03d}R001A{number:03d}.skeleton", moved)
+
+
+def heights_px(picture: Path, n_rows: int) -> list[int]:
+    """How tall the future poses of each row are drawn."""
+    with Image.open(picture) as sheet:
+        pixels = np.asarray(sheet)
+    header = 66
+    rows = np.array_split(pixels[header:], n_rows)
+    return [int(np.ptp(np.argwhere((row == SIDE_COLOURS["left"]).all(axis=-1))[:, 0])) for row in rows]
+
+
+def test_the_kinects_view_shows_who_stood_nearer_as_taller_and_a_distant_viewer_does_not(folder: Path) -> None:
+    near_and_far(folder, 4.0, 2.0)
+    for view, ratio in (([], 1.0), (["--view", "three-quarter"], 1.0), (["--view", "kinect"], 2.0)):
+        shown = run("describe", "motion", "--picture", "out.png", *view)
+        assert shown.exit_code == 0, shown.stderr
+        far, near = heights_px(folder / "out.png", n_rows=2)
+        assert near / far == pytest.approx(ratio, rel=0.05)
+
+
+def test_the_kinects_view_is_refused_where_no_kinect_can_have_stood(folder: Path) -> None:
+    near_and_far(folder, 0.0)
+    told = run("describe", "motion", "--picture", "out.png", "--view", "kinect")
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert "S001C001P001R001A001 is not in front of the camera; use --view three-quarter" in told.stderr
+    (folder / "h36m" / "S1").mkdir(parents=True)
+    write_human36m_file(folder / "h36m" / "S1" / "Walking 1.h5", np.zeros((80, 32, 3)))
+    told = run("describe", "h36m", "--picture", "out.png", "--view", "kinect")
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert "--view kinect: its recordings are of kinect_v2, this is human36m_17" in told.stderr
+    assert not (folder / "out.png").exists()
 
 
 def inventory() -> Inventory:

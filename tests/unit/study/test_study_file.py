@@ -687,8 +687,7 @@ class TestData:
         (tmp_path / "empty").mkdir()
         path = write(BASE + "data: {split: {test: 0}}")
         assert problems(path, data_root=tmp_path / "empty") == [
-            "--data empty: empty holds no recordings, neither NTU RGB+D's .skeleton nor Human3.6M's .h5 files, at any "
-            "depth",
+            "--data empty: empty holds no recordings (NTU RGB+D's .skeleton or Human3.6M's .h5 files), at any depth",
             "s.yaml:5: data.split.test: must be above 0.0, found 0",
         ]
 
