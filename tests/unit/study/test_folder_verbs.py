@@ -101,6 +101,19 @@ def test_gc_leaves_a_running_study_alone(record: Record, tmp_path: Path) -> None
     assert all(trial.paths.checkpoints.exists() for trial in record.trials())
 
 
+def test_gc_names_a_damaged_study_and_frees_the_others(record: Record, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "plan.json").write_text("{")
+    ended = study(tmp_path, "gc", "--json")
+    assert ended.exit_code == 1
+    assert "damaged: bad" in ended.stderr
+    told = json.loads(ended.stdout)
+    assert told["studies"] == {"bad": None, "small": 2000}
+    assert "plan.json is damaged" in told["damaged"]["bad"]
+    assert not record.trial("gt", "t00").paths.checkpoints.exists()
+    assert study(tmp_path, "gc", "small").exit_code == 0
+
+
 def test_rm_asks_before_it_removes(record: Record, tmp_path: Path) -> None:
     refused = study(tmp_path, "rm", "small")
     assert refused.exit_code == 2
