@@ -350,7 +350,7 @@ def publish(name: Name, studies: Studies = STUDIES, as_json: Json = False, debug
 def ui(
     name: Name,
     studies: Studies = STUDIES,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 5000,
     debug: Debug = False,
 ) -> None:
     """Open MLflow's pages on a study."""

@@ -1,7 +1,8 @@
-"""What `study ls`, `show`, `rm` and `gc` do to a folder of studies."""
+"""What `study ls`, `show`, `rm`, `gc` and `ui` do to a folder of studies."""
 
 import json
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,3 +131,24 @@ def test_rm_removes_all_or_none(record: Record, tmp_path: Path) -> None:
     assert running.exit_code == 1
     assert "stop it first" in running.stderr
     assert record.exists
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "80000"])
+def test_ui_takes_no_number_that_is_no_port(record: Record, tmp_path: Path, port: str) -> None:
+    ended = study(tmp_path, "ui", "small", "--port", port)
+    assert ended.exit_code == 2
+    assert "--port" in ended.stderr
+
+
+def test_ui_says_that_its_port_is_taken_before_it_begins(
+    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = study(tmp_path, "ui", "small", "--port", str(port))
+    assert ended.exit_code == 1
+    assert ended.stderr == f"study: --port: 127.0.0.1:{port} cannot be used: Address already in use; name another port\n"
+    assert not record.paths.mlflow_database.exists()
