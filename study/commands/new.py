@@ -17,6 +17,7 @@ from hpgan_core.errors import BadInput
 from hpgan_core.losses import LOSSES
 from hpgan_core.metrics import METRICS
 from study.errors import BadStudyInput
+from study.sections import Shortlist
 from study.study_file import read_study_file
 
 SYNTHETIC = "{dataset: synthetic, people: 40, clips_per_action: 3}"
@@ -81,6 +82,7 @@ def run(
     arms = {"none": [], "+".join(candidate): candidate, "+".join(reference): reference}
     text = _template().render(
         vars(SCALES[chosen]),
+        all_shortlisted=SCALES[chosen].trials <= Shortlist().trials,
         file=file,
         name=file.stem,
         question=f"Can {_listed(candidate)} replace {_listed(reference)}?",

@@ -40,6 +40,15 @@ def test_every_combination_of_answers_gives_a_valid_file(tmp_path: Path, size: s
     assert (study_file.resources.gpus_per_trial > 0) == (size == "gpu")
 
 
+@pytest.mark.parametrize("size", ["quick", "laptop", "gpu"])
+def test_a_shortlist_repeats_some_of_an_arm_s_trials_and_never_all(tmp_path: Path, size: str) -> None:
+    file = tmp_path / "mine.yaml"
+    assert new(str(file), "--size", size, "--data", "synthetic").exit_code == 0
+    study_file = read_study_file(file, metrics=METRICS)
+    assert study_file.n_shortlisted() < study_file.n_trials()
+    assert (study_file.shortlist() is None) == (size == "quick") == ("train all of them again" in file.read_text())
+
+
 def test_recordings_are_found_by_what_lies_there(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "S001C001P001R001A001.skeleton").write_text("")
