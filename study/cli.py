@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from study import __version__
 from study.errors import StudyError
 from study.packaged import study_file_at
 
@@ -65,6 +66,22 @@ data_app = typer.Typer(help="Look at motion data, and make archives of it.", no_
 app.add_typer(data_app, name="data")
 STUDIES = Path("studies")
 PIPE_COLUMNS = 140
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"study {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def all_verbs(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    # No docstring: the help of all verbs stands above.
+    pass
 
 
 @app.command()

@@ -150,5 +150,7 @@ def test_ui_says_that_its_port_is_taken_before_it_begins(
         port = taken.getsockname()[1]
         ended = study(tmp_path, "ui", "small", "--port", str(port))
     assert ended.exit_code == 1
-    assert ended.stderr == f"study: --port: 127.0.0.1:{port} cannot be used: Address already in use; name another port\n"
+    assert (
+        ended.stderr == f"study: --port: 127.0.0.1:{port} cannot be used: Address already in use; name another port\n"
+    )
     assert not record.paths.mlflow_database.exists()
