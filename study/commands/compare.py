@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from hpgan_core.metrics import METRICS
 from study.comparison import COLUMNS, ArmSummary, Comparison, compare
 from study.errors import BadStudyInput, ClaimsOpen
 from study.record import Record
-from study.sentences import as_change, as_p
+from study.sentences import as_change, as_p, next_steps
 from study.stats import Estimate
 from study.verdict import LEAST, ClaimVerdict, GuardrailVerdict, MetricVerdict
 
@@ -28,6 +28,8 @@ WIDTHS = (14, 12, 6, 5, 5, 6, STRIP, 1, 5)
 MARKS = {"favoured": " +", "conservative": " -", None: ""}
 MODELS = {"mixed": "a linear mixed model with random seeds", "blocks": "a linear model with seeds as blocks"}
 FORM = ".4g"
+# Lines by the name of a study.
+Steps = Mapping[str, Sequence[str]]
 FORMS = {metric: form for metric, _, form in COLUMNS}
 
 
@@ -48,7 +50,9 @@ def run(
     """
     if metric is not None and metric not in METRICS:
         raise BadStudyInput(f"--metric: {unknown_name('metric', metric, METRICS)}")
-    comparisons = [compare(Record.open(studies, name)) for name in dict.fromkeys(names)]
+    records = [Record.open(studies, name) for name in dict.fromkeys(names)]
+    comparisons = [compare(record) for record in records]
+    steps = {record.paths.name: _next_steps(record, one) for record, one in zip(records, comparisons, strict=True)}
     for comparison in comparisons:
         if exit_verdict and not (comparison.claims or comparison.waiting):
             raise BadStudyInput(f"--exit-verdict: study {comparison.study!r} makes no claim")
@@ -56,12 +60,12 @@ def run(
         plain = {comparison.study: _json(comparison, metric) for comparison in comparisons}
         print(json.dumps({"studies": plain} if len(plain) > 1 else plain[names[0]], indent=2))
     elif len(comparisons) > 1:
-        _show_side_by_side(comparisons, metric, console)
+        _show_side_by_side(comparisons, steps, metric, console)
     elif metric is not None:
-        _show_answers(comparisons[0], console)
+        _show_answers(comparisons[0], steps, console)
         _show_members(comparisons[0], metric, console)
     else:
-        _show_study(comparisons[0], console)
+        _show_study(comparisons[0], steps, console)
     still_open = [one for one in comparisons if not one.claims_hold]
     if exit_verdict and still_open:
         words = [f"{claim.claim}: {claim.word}" for one in still_open for claim in one.claims if not claim.holds]
@@ -72,6 +76,14 @@ def run(
 def show(record: Record, as_json: bool, console: Console) -> None:
     """Print what a study found so far."""
     run([record.paths.name], studies=record.paths.studies, as_json=as_json, console=console)
+
+
+def _next_steps(record: Record, comparison: Comparison) -> list[str]:
+    """What to do about the verdicts; nothing while others may still come."""
+    if comparison.state == "interrupted":
+        return [f"Next: {record.command('resume')}"]
+    waits = comparison.state == "running" or comparison.waiting
+    return [] if waits else list(next_steps(comparison.claims, record.study_file, record.command))
 
 
 def _json(comparison: Comparison, metric: str | None) -> dict[str, Any]:
@@ -85,20 +97,23 @@ def _json(comparison: Comparison, metric: str | None) -> dict[str, Any]:
     return plain
 
 
-def _show_study(comparison: Comparison, console: Console) -> None:
+def _show_study(comparison: Comparison, steps: Steps, console: Console) -> None:
     wide = console.width >= WIDE
-    _show_answers(comparison, console)
+    _show_answers(comparison, steps, console)
     _show_claims(comparison, wide, console)
     _show_arms(comparison, wide, console)
     _show_winners(comparison, console)
     _show_effects(comparison, wide, console)
 
 
-def _show_answers(comparison: Comparison, console: Console) -> None:
+def _show_answers(comparison: Comparison, steps: Steps, console: Console) -> None:
     if comparison.question:
         console.print(comparison.question)
     for sentence in comparison.verdicts():
         console.print(f"- {sentence}")
+    for step in steps[comparison.study]:
+        # To be copied: only the terminal may break it.
+        console.print(step, soft_wrap=True)
     console.print()
 
 
@@ -278,7 +293,7 @@ def _show_members(comparison: Comparison, metric: str, console: Console) -> None
     _print(table, "By seed, in the same order in every arm; - where a member diverged or did not run.", console)
 
 
-def _show_side_by_side(comparisons: Sequence[Comparison], metric: str | None, console: Console) -> None:
+def _show_side_by_side(comparisons: Sequence[Comparison], steps: Steps, metric: str | None, console: Console) -> None:
     names = [comparison.study for comparison in comparisons]
     verdicts = [
         {claim.claim: claim.word for claim in one.claims} | dict.fromkeys(one.waiting, "no verdict yet")
@@ -298,7 +313,7 @@ def _show_side_by_side(comparisons: Sequence[Comparison], metric: str | None, co
         console.print("These studies have different data: their verdicts can be compared, their numbers cannot.")
     for comparison in comparisons:
         console.print(f"\n{comparison.study}")
-        _show_answers(comparison, console)
+        _show_answers(comparison, steps, console)
 
 
 def _metric_by_study(comparisons: Sequence[Comparison], metric: str) -> Table:
