@@ -174,7 +174,7 @@ def _server_fix(key: str, given: str | None) -> str:
 
 def _ray_fix(address: str | None) -> str:
     if address is None:
-        return "ask for less with --set resources.cpus_per_trial=1, or join a cluster with --address"
+        return "free memory and processors, ask for less of them under resources, or join a cluster with --address"
     # An option wins over the environment, which an equal one cannot be told from.
     given = "unset RAY_ADDRESS" if address == os.environ.get("RAY_ADDRESS") else "leave --address out"
     return f"start it, or {given} to use a Ray of this machine"
