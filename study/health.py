@@ -21,17 +21,15 @@ from study.errors import StudyError
 from study.estimate import calibrate, estimate
 from study.motion import load_motion
 from study.paths import StudyPaths
+from study.provenance import PACKAGES
 from study.record import Record
 from study.sections import Resources, Storage, Tracking
 from study.study_file import StudyFile
 from study.tracking import reach
 
 DISTRIBUTION = "hpgan-study"
-# Those that decide what comes out; a study records the versions of the same ones.
-DECISIVE = ("torch", "numpy", "ray", "optuna", "mlflow", "h5py", "pydantic")
 # Below this a launch without an estimate of its own is a risk.
 LITTLE_DISK_BYTES = 2_000_000_000
-
 ANOTHER = "name another folder with --studies"
 # Addresses in a study file, and where those are taken from that it leaves out.
 SERVERS = {"storage.url": "OPTUNA_STORAGE", "tracking.uri": "MLFLOW_TRACKING_URI"}
@@ -100,7 +98,7 @@ def packages(tested: dict[str, str]) -> Iterator[Finding]:
         elif known is not None and installed.public != Version(known).public:
             again = f"pip install '{requirement.name}=={known}' to get the numbers of others bit for bit"
             yield Finding(requirement.name, "warning", f"{installed}, tested with {known}", again)
-        elif requirement.name in DECISIVE:
+        elif requirement.name in PACKAGES:
             yield Finding(requirement.name, "good", str(installed))
 
 

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from study.cli import app
-from study.health import packages
+from study.health import DISTRIBUTION, packages
+from study.provenance import PACKAGES
 from tests.processes import free_port
 
 FILE = """\
@@ -92,3 +93,8 @@ def test_another_version_than_the_tested_one_is_a_warning() -> None:
     assert found["torch"].verdict == "warning"
     assert "torch==1.0.0" in found["torch"].fix
     assert found["numpy"].verdict == "good"
+
+
+def test_the_packages_that_are_told_where_all_is_well_are_those_that_a_study_records() -> None:
+    told = {finding.about for finding in packages({}) if finding.about != "Python"}
+    assert told == set(PACKAGES) - {DISTRIBUTION}
