@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from hpgan_core.config import LOSS_NAMES
-from study.packaged import STUDY_FILES, packaged
+from study.packaged import study_file_names
 from study.paths import StudyPaths
 
 Offer = Callable[[typer.Context, str], list[str]]
@@ -55,8 +55,7 @@ def losses(ctx: typer.Context, incomplete: str) -> Iterable[str]:
 @_offered
 def study_files(ctx: typer.Context, incomplete: str) -> Iterator[str]:
     """Those that come along, by name; YAML files and folders on the way to one, by path."""
-    if shipped := packaged(STUDY_FILES):
-        yield from (file.stem for file in shipped.glob("*.yaml"))
+    yield from study_file_names()
     folder = os.path.dirname(incomplete)  # noqa: PTH120 - Path would drop the ./ that somebody has typed
     for entry in Path(folder or ".").iterdir():
         hidden = entry.name.startswith(".") and not os.path.basename(incomplete)  # noqa: PTH119
