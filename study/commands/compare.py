@@ -17,8 +17,11 @@ from study.errors import BadStudyInput, ClaimsOpen
 from study.record import Record
 from study.sentences import as_change, as_p, next_steps
 from study.stats import Estimate
+from study.terminal import Sliced, hanging
 from study.verdict import LEAST, ClaimVerdict, GuardrailVerdict, MetricVerdict
 
+# In one word where there is no room for two.
+NOT_BETTER = " not better"
 # Columns of a terminal that shows every interval.
 WIDE = 110
 # Of the strip on which zero and the margin stand at a third and two.
@@ -110,7 +113,7 @@ def _show_answers(comparison: Comparison, steps: Steps, console: Console) -> Non
     if comparison.question:
         console.print(comparison.question)
     for sentence in comparison.verdicts():
-        console.print(f"- {sentence}")
+        console.print(hanging(f"- {sentence}", 2, console.width))
     for step in steps[comparison.study]:
         # To be copied: only the terminal may break it.
         console.print(step, soft_wrap=True)
@@ -135,11 +138,11 @@ def _show_claims(comparison: Comparison, wide: bool, console: Console) -> None:
             row += [as_p(one.p_permutation), *beside, _percent(one.improvement.value)] if wide else []
             table.add_row(*row)
         console.print(f"{claim.claim}: {claim.word} ({claim.candidate} against {claim.reference}, gate {claim.gate})")
-        console.print(table)
+        console.print(Sliced(table))
         ps = f"p {as_p(claim.p)}, by Holm {as_p(claim.p_adjusted)}, alpha {claim.alpha:g}"
-        console.print(f"  {ps}; bounds at {1 - claim.level:.1%}")
-        for guardrail in claim.guardrails:
-            console.print(f"  {_guardrail(claim, guardrail)}")
+        below = [f"{ps}; bounds at {1 - claim.level:.1%}", *(_guardrail(claim, one) for one in claim.guardrails)]
+        for line in below:
+            console.print(hanging(f"  {line}", 4, console.width))
         console.print()
     if comparison.claims:
         console.print(
@@ -193,13 +196,13 @@ def _strip(metric: MetricVerdict) -> str:
 
 def _show_arms(comparison: Comparison, wide: bool, console: Console) -> None:
     table = _table(comparison.headings())
-    for row in comparison.rows(intervals=wide):
-        table.add_row(*row)
+    for *cells, against in comparison.rows(intervals=wide):
+        table.add_row(*cells, against if wide else against.replace(NOT_BETTER, "!"))
     confirmed = any(arm.phase == "confirm" for arm in comparison.arms.values())
     caption = (
         "Test split, fresh seeds; mean ± half of the 95 % interval over seeds. ADE, FDE: best of K futures; "
         "APD: their diversity; bones: relative change of length; jerk: ratio to the truth's; "
-        "vs frozen: ADE against zero velocity's."
+        f"vs frozen: ADE against zero velocity's{'' if wide else ', ! where it is not better'}."
         if confirmed
         else "Validation split, the search's own seeds: an arm's best trial looks better than it is."
     )
@@ -304,7 +307,7 @@ def _show_side_by_side(comparisons: Sequence[Comparison], steps: Steps, metric: 
         table.add_row(claim, *(words.get(claim, "") for words in verdicts))
     if table.row_count:
         table.columns[0].no_wrap = False
-        console.print(table)
+        console.print(Sliced(table))
     metrics = [metric] if metric else dict.fromkeys(m for one in comparisons for m in one.claimed_metrics())
     for shown in metrics:
         caption = "Mean ± half of the 95 % interval over seeds; * of the search, on the validation split."
@@ -343,7 +346,7 @@ def _on_split(arm: ArmSummary, metric: str) -> str:
 
 def _print(table: Table, caption: str, console: Console) -> None:
     """A table with its caption, which is as wide as the terminal."""
-    console.print(table)
+    console.print(Sliced(table))
     console.print(f"{caption}\n", style="italic")
 
 

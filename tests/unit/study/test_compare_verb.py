@@ -122,13 +122,22 @@ def test_an_interrupted_study_is_gone_on_with_and_a_running_one_left_alone(new_r
         assert next_lines(record) == []
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [60, 80, 120])
 def test_every_line_fits_and_nothing_is_cut(build: Build, width: int) -> None:
     text = printed(build(0.5), width=width)
     assert max(len(line) for line in text.splitlines() if not line.startswith("Next: ")) <= width
     assert "…" not in text
     for part in ("non-inferior", "margin", "diversity 100%", "diverged 0%", "zero velocity", "optimism", "effect of"):
         assert part in text
+
+
+def test_in_80_columns_every_arm_has_one_line(build: Build) -> None:
+    text = printed(build(0.7), width=80)
+    lines = text.splitlines()
+    row = next(index for index, line in enumerate(lines) if line.startswith("none "))
+    assert [line.split()[0] for line in lines[row : row + 4]] == ["none", "gt", "paper", "zero"]
+    assert lines[row].endswith("+186%!")
+    assert "! where it is not better" in " ".join(text.split())
 
 
 def test_interval_margin_and_zero_stand_on_one_line(build: Build) -> None:
