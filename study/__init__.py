@@ -1,12 +1,15 @@
 """Hyper-parameter studies that decide, with evidence, whether one loss can replace another."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from study.notebook import Study
 
-__all__ = ["load"]
+__all__ = ["__version__", "load"]
+
+__version__ = version("hpgan-study")
 
 
 def load(name: str, studies: str | Path = "studies") -> "Study":

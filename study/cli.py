@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from study import __version__
+from study.completion import arms, losses, study_files, study_names, trials
 from study.errors import StudyError
 from study.packaged import study_file_at
 
@@ -30,9 +32,14 @@ File = Annotated[
         help="Study file, or the name of one that comes along: quick, gt_loss, ntu60.",
         metavar="FILE",
         callback=study_file_at,
+        autocompletion=study_files,
     ),
 ]
-Name = Annotated[str, typer.Argument(help="Name of a study.", metavar="NAME")]
+Name = Annotated[str, typer.Argument(help="Name of a study.", metavar="NAME", autocompletion=study_names)]
+Names = Annotated[
+    list[str],
+    typer.Argument(help="Name of a study, or of several.", metavar="NAME...", autocompletion=study_names),
+]
 Studies = Annotated[Path, typer.Option("--studies", help="Folder of all studies.", metavar="DIR")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Set = Annotated[
@@ -68,6 +75,22 @@ STUDIES = Path("studies")
 PIPE_COLUMNS = 140
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"study {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def all_verbs(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    # No docstring: the help of all verbs stands above.
+    pass
+
+
 @app.command()
 def launch(
     file: File,
@@ -99,9 +122,12 @@ def launch(
 def new(
     file: Annotated[Path, typer.Argument(help="Study file to write, e.g. my-study.yaml.", metavar="FILE")],
     replace: Annotated[
-        list[str] | None, typer.Option(help="A loss that is to be replaced. Repeatable.", metavar="LOSS")
+        list[str] | None,
+        typer.Option(help="A loss that is to be replaced. Repeatable.", metavar="LOSS", autocompletion=losses),
     ] = None,
-    by: Annotated[list[str] | None, typer.Option(help="A loss in its place. Repeatable.", metavar="LOSS")] = None,
+    by: Annotated[
+        list[str] | None, typer.Option(help="A loss in its place. Repeatable.", metavar="LOSS", autocompletion=losses)
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="Folder of recordings, motion archive, or `synthetic`.", metavar="PATH")
     ] = None,
@@ -123,14 +149,22 @@ def plan(
         list[int] | None, typer.Option(help="Trials at a time. Repeatable.", min=1, max=100_000, metavar="N")
     ] = None,
     simulate: Annotated[
-        str | None, typer.Option(help="Replay the recorded curves of this study instead of measuring.", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="Replay the recorded curves of this study instead of measuring.",
+            metavar="NAME",
+            autocompletion=study_names,
+        ),
     ] = None,
     sd: Annotated[
         float | None,
         typer.Option(help="SD of the paired differences in log badness, for the power of claims.", min=1e-9),
     ] = None,
     pilot: Annotated[
-        str | None, typer.Option(help="A confirmed study with the same claims: SD and margins.", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="A confirmed study with the same claims: SD and margins.", metavar="NAME", autocompletion=study_names
+        ),
     ] = None,
     studies: Studies = STUDIES,
     as_json: Json = False,
@@ -202,7 +236,9 @@ def stop(
 
 @app.command()
 def status(
-    name: Annotated[str | None, typer.Argument(help="Name of a study. Default: all.", metavar="[NAME]")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a study. Default: all.", metavar="[NAME]", autocompletion=study_names)
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it while it runs.")] = False,
     studies: Studies = STUDIES,
     as_json: Json = False,
@@ -226,7 +262,8 @@ def list_studies(studies: Studies = STUDIES, as_json: Json = False, debug: Debug
 def show(
     name: Name,
     trial: Annotated[
-        str | None, typer.Argument(help="ARM/TRIAL, e.g. gt/t03. Default: the plan.", metavar="[TRIAL]")
+        str | None,
+        typer.Argument(help="ARM/TRIAL, e.g. gt/t03. Default: the plan.", metavar="[TRIAL]", autocompletion=trials),
     ] = None,
     studies: Studies = STUDIES,
     as_json: Json = False,
@@ -242,7 +279,10 @@ def show(
 def logs(
     name: Name,
     trial: Annotated[
-        str | None, typer.Argument(help="ARM/TRIAL, e.g. gt/t03. Default: the driver's log.", metavar="[TRIAL]")
+        str | None,
+        typer.Argument(
+            help="ARM/TRIAL, e.g. gt/t03. Default: the driver's log.", metavar="[TRIAL]", autocompletion=trials
+        ),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing while it runs.")] = False,
     studies: Studies = STUDIES,
@@ -256,7 +296,7 @@ def logs(
 
 @app.command()
 def compare(
-    names: Annotated[list[str], typer.Argument(help="Name of a study, or of several.", metavar="NAME...")],
+    names: Names,
     metric: Annotated[
         str | None, typer.Option(help="This metric alone, with every member, e.g. ade.", metavar="METRIC")
     ] = None,
@@ -285,12 +325,20 @@ def compare(
 
 @app.command()
 def reproduce(
-    name: Annotated[str | None, typer.Argument(help="Name of a study.", metavar="[NAME]")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a study.", metavar="[NAME]", autocompletion=study_names)
+    ] = None,
     trial: Annotated[
         str | None,
-        typer.Argument(help="ARM/TRIAL, e.g. gt+bone/t03 or gt+bone/confirm. Default: the best.", metavar="[TRIAL]"),
+        typer.Argument(
+            help="ARM/TRIAL, e.g. gt+bone/t03 or gt+bone/confirm. Default: the best.",
+            metavar="[TRIAL]",
+            autocompletion=trials,
+        ),
     ] = None,
-    arm: Annotated[str | None, typer.Option(help="The winner of this arm, as confirmed.", metavar="ARM")] = None,
+    arm: Annotated[
+        str | None, typer.Option(help="The winner of this arm, as confirmed.", metavar="ARM", autocompletion=arms)
+    ] = None,
     from_mlflow: Annotated[
         str | None, typer.Option(help="A run of MLflow instead of a study: its files suffice.", metavar="RUN_ID")
     ] = None,
@@ -351,7 +399,7 @@ def publish(name: Name, studies: Studies = STUDIES, as_json: Json = False, debug
 def ui(
     name: Name,
     studies: Studies = STUDIES,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 5000,
     debug: Debug = False,
 ) -> None:
     """Open MLflow's pages on a study."""
@@ -383,6 +431,7 @@ def doctor(
             help="Study file that is to be launched: its data and its disk.",
             metavar="[FILE]",
             callback=lambda path: path and study_file_at(path),
+            autocompletion=study_files,
         ),
     ] = None,
     data: Data = None,
@@ -443,7 +492,7 @@ def import_file(
 
 @app.command()
 def rm(
-    names: Annotated[list[str], typer.Argument(help="Name of a study, or of several.", metavar="NAME...")],
+    names: Names,
     sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     studies: Studies = STUDIES,
     debug: Debug = False,
@@ -457,7 +506,10 @@ def rm(
 @app.command()
 def gc(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Name of a study, or of several. Default: all.", metavar="[NAME...]")
+        list[str] | None,
+        typer.Argument(
+            help="Name of a study, or of several. Default: all.", metavar="[NAME...]", autocompletion=study_names
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be freed.")] = False,
     studies: Studies = STUDIES,

@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from hpgan_core.config import unknown_name
 from study.errors import BadStudyInput
+from study.packaged import study_file_names
 from study.sections import PATTERNS, Section
 from study.yaml_source import KeyPath, MalformedYaml, parse_yaml, read_yaml
 
@@ -54,7 +55,10 @@ class Draft:
         try:
             source = read_yaml(path)
         except OSError as error:
-            raise BadStudyInput(f"{path}: cannot be read: {error.strerror}; give the path of a study file") from None
+            names = f", or one of {', '.join(shipped)}, which come along" if (shipped := study_file_names()) else ""
+            raise BadStudyInput(
+                f"{path}: cannot be read: {error.strerror}; give the path of a study file{names}"
+            ) from None
         except MalformedYaml as error:
             raise BadStudyInput(f"{path}:{error.line}: {error.problem}") from None
         if not isinstance(source.data, dict):

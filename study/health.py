@@ -16,21 +16,23 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from rich.filesize import decimal
 
-from study import execution
+from study import execution, search
 from study.errors import StudyError
 from study.estimate import calibrate, estimate
 from study.motion import load_motion
 from study.paths import StudyPaths
+from study.provenance import PACKAGES
 from study.record import Record
-from study.sections import Resources, Tracking
+from study.sections import Resources, Storage, Tracking
 from study.study_file import StudyFile
 from study.tracking import reach
 
 DISTRIBUTION = "hpgan-study"
-# Those that decide what comes out; a study records the versions of the same ones.
-DECISIVE = ("torch", "numpy", "ray", "optuna", "mlflow", "h5py", "pydantic")
 # Below this a launch without an estimate of its own is a risk.
 LITTLE_DISK_BYTES = 2_000_000_000
+ANOTHER = "name another folder with --studies"
+# Addresses in a study file, and where those are taken from that it leaves out.
+SERVERS = {"storage.url": "OPTUNA_STORAGE", "tracking.uri": "MLFLOW_TRACKING_URI"}
 
 Verdict = Literal["good", "warning", "bad"]
 
@@ -69,9 +71,11 @@ def examine(
     yield from _data_and_disk(studies, study_file)
     paths = StudyPaths(studies, study_file.name if study_file else "any")
     tracking = study_file.tracking if study_file else Tracking()
-    yield _tried("MLflow", lambda: reach(paths, tracking), "start it, or unset MLFLOW_TRACKING_URI for a local file")
+    storage = study_file.storage if study_file else Storage()
+    yield _tried("Optuna", lambda: search.reach(search.database_url(storage)), _server_fix("storage.url", storage.url))
+    yield _tried("MLflow", lambda: reach(paths, tracking), _server_fix("tracking.uri", tracking.uri))
     resources = study_file.resources if study_file else Resources()
-    yield _tried("Ray", lambda: _ray(address, resources), "leave --address out to start a local Ray")
+    yield _tried("Ray", lambda: _ray(address, resources), _ray_fix(address))
     yield from _running(studies)
 
 
@@ -94,7 +98,7 @@ def packages(tested: dict[str, str]) -> Iterator[Finding]:
         elif known is not None and installed.public != Version(known).public:
             again = f"pip install '{requirement.name}=={known}' to get the numbers of others bit for bit"
             yield Finding(requirement.name, "warning", f"{installed}, tested with {known}", again)
-        elif requirement.name in DECISIVE:
+        elif requirement.name in PACKAGES:
             yield Finding(requirement.name, "good", str(installed))
 
 
@@ -120,12 +124,12 @@ def _folder(studies: Path) -> Iterator[Finding]:
     except BlockingIOError:
         yield Finding("studies folder", "bad", f"{studies}: a new file is locked by somebody else", "use a local disk")
     except PermissionError as error:
-        yield Finding("studies folder", "bad", f"{studies}: {error.strerror}", "name another with --studies")
+        yield Finding("studies folder", "bad", f"{studies}: {error.strerror}", ANOTHER)
     except OSError as error:
         slow = "works, but a dead driver on this machine is noticed after a minute instead of at once"
         writable = os.access(studies, os.W_OK)
         says = f"{studies}: no file locks ({error.strerror})" if writable else f"{studies}: {error.strerror}"
-        yield Finding("studies folder", "warning" if writable else "bad", says, slow if writable else "name another")
+        yield Finding("studies folder", "warning" if writable else "bad", says, slow if writable else ANOTHER)
     else:
         yield Finding("studies folder", "good", f"{studies}: can be written and locked")
 
@@ -154,6 +158,24 @@ def _data(studies: Path, study_file: StudyFile, digest: str) -> Finding:
         return Finding("data", "good", says + (", as recorded" if record.exists else ""))
     recorded = f"{says}, but {study_file.name!r} was begun on {record.plan['data_digest'][:16]}"
     return Finding("data", "warning", recorded, "restore the data to go on with it; a new study begins otherwise")
+
+
+def _server_fix(key: str, given: str | None) -> str:
+    """What to do about a server, by where its address has come from: the study file's ``key``, or the environment."""
+    variable = SERVERS[key]
+    if given is not None:
+        return f"start it, or use a local file with --set {key}=null"
+    if os.environ.get(variable):
+        return f"start it, or unset {variable} to use a local file"
+    return ANOTHER
+
+
+def _ray_fix(address: str | None) -> str:
+    if address is None:
+        return "free memory and processors, ask for less of them under resources, or join a cluster with --address"
+    # An option wins over the environment, which an equal one cannot be told from.
+    given = "unset RAY_ADDRESS" if address == os.environ.get("RAY_ADDRESS") else "leave --address out"
+    return f"start it, or {given} to use a Ray of this machine"
 
 
 def _ray(address: str | None, resources: Resources) -> str:

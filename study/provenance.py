@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+# Those that decide what comes out: recorded with every study, and told by `study doctor`.
 PACKAGES = ("torch", "numpy", "ray", "optuna", "mlflow", "hpgan-study")
 
 

@@ -1,9 +1,10 @@
 """What a verdict says, in plain sentences."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from study.power import MIN_SEEDS
+from study.power import FEW_SEEDS, MIN_SEEDS
+from study.study_file import StudyFile
 from study.verdict import HOLDS, ClaimVerdict, GuardrailVerdict, MetricVerdict
 
 ABBREVIATIONS = frozenset({"ade", "fde", "mmade", "mmfde", "apd", "cmd"})
@@ -24,6 +25,34 @@ def about_metric(claim: ClaimVerdict, metric: MetricVerdict) -> str:
     favour = f", {metric.favour}" if metric.favour else ""
     interval = f"{as_change(metric.difference)} [{as_change(metric.lower)}, {as_change(metric.bound)}]"
     return f"{start} ({interval} against {claim.reference}{margin}, {seeds}{favour})."
+
+
+def next_steps(claims: Sequence[ClaimVerdict], study_file: StudyFile, command: Callable[[str], str]) -> Iterator[str]:
+    """What to do now, a line for each kind of verdict that is there.
+
+    Args:
+        claims: those that are judged.
+        study_file: the study's.
+        command: what a person types to do something with it, by verb.
+    """
+    words = {claim.word for claim in claims}
+    if more := max((_more_seeds(claim) for claim in claims if claim.word == "inconclusive"), default=0):
+        yield f"Next: {command('resume')} --more-seeds {more}"
+    if "gate failed" in words:
+        more_trials = f"{command('resume')} --add-trials {study_file.trials_per_arm()}, or "
+        possible = more_trials if why_no_more_trials(study_file) is None else ""
+        yield f"Next: {possible}a study with another reference; {command('report')} shows what this one gains"
+    if not words or words - {"gate failed", "inconclusive"} or (words == {"inconclusive"} and not more):
+        yield f"Next: {command('report')} to look closer, {command('reproduce')} to check the numbers"
+
+
+def why_no_more_trials(study_file: StudyFile) -> str | None:
+    """Why the search cannot go on beyond its plan; None where it can."""
+    if not study_file.parameters:
+        return "the study searches no parameters, so that more trials would be the same again"
+    if study_file.search.sampler.name == "grid":
+        return "the sampler grid has no more trials than its grid"
+    return None
 
 
 def metric_name(metric: str) -> str:
@@ -68,6 +97,13 @@ def _meaning(claim: ClaimVerdict) -> Iterator[str]:
             yield _guardrail(claim, guardrail)
     if claim.seeds_needed is not None:
         yield f"About {claim.seeds_needed} seeds would decide (80 % power at this noise)."
+
+
+def _more_seeds(claim: ClaimVerdict) -> int:
+    """How many more would decide an inconclusive claim; with too few for any verdict, as many as warn of nothing."""
+    n_seeds = min(metric.n_seeds for metric in claim.metrics)
+    wanted = FEW_SEEDS if n_seeds < MIN_SEEDS else claim.seeds_needed
+    return max(0, wanted - n_seeds) if wanted is not None else 0
 
 
 def _guardrail(claim: ClaimVerdict, guardrail: GuardrailVerdict) -> str:

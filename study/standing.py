@@ -13,6 +13,7 @@ from rich.text import Text
 from study.agenda import confirm_members, planned_trials, shortlisted
 from study.budget import Pace, Spending
 from study.record import Outcome, Record, Trial
+from study.terminal import Sliced
 
 RUNNING_SHOWN = 8
 
@@ -220,7 +221,7 @@ class Standing:
 
     def view(self, driven: bool) -> RenderableType:
         """The table of arms and what is to be said beside it."""
-        return Group(self._table(driven), *map(Text, self._lines(driven)))
+        return Group(Sliced(self._table(driven)), *map(Text, self._lines(driven)))
 
     def _table(self, driven: bool) -> Table:
         open_word = "running" if driven else "open"

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from hpgan_core.metrics import METRICS
 from study.comparison import COLUMNS, ArmSummary, Comparison, compare
 from study.errors import BadStudyInput, ClaimsOpen
 from study.record import Record
-from study.sentences import as_change, as_p
+from study.sentences import as_change, as_p, next_steps
 from study.stats import Estimate
+from study.terminal import Sliced, hanging
 from study.verdict import LEAST, ClaimVerdict, GuardrailVerdict, MetricVerdict
 
+# In one word where there is no room for two.
+NOT_BETTER = " not better"
 # Columns of a terminal that shows every interval.
 WIDE = 110
 # Of the strip on which zero and the margin stand at a third and two.
@@ -28,6 +31,8 @@ WIDTHS = (14, 12, 6, 5, 5, 6, STRIP, 1, 5)
 MARKS = {"favoured": " +", "conservative": " -", None: ""}
 MODELS = {"mixed": "a linear mixed model with random seeds", "blocks": "a linear model with seeds as blocks"}
 FORM = ".4g"
+# Lines by the name of a study.
+Steps = Mapping[str, Sequence[str]]
 FORMS = {metric: form for metric, _, form in COLUMNS}
 
 
@@ -48,7 +53,9 @@ def run(
     """
     if metric is not None and metric not in METRICS:
         raise BadStudyInput(f"--metric: {unknown_name('metric', metric, METRICS)}")
-    comparisons = [compare(Record.open(studies, name)) for name in dict.fromkeys(names)]
+    records = [Record.open(studies, name) for name in dict.fromkeys(names)]
+    comparisons = [compare(record) for record in records]
+    steps = {record.paths.name: _next_steps(record, one) for record, one in zip(records, comparisons, strict=True)}
     for comparison in comparisons:
         if exit_verdict and not (comparison.claims or comparison.waiting):
             raise BadStudyInput(f"--exit-verdict: study {comparison.study!r} makes no claim")
@@ -56,12 +63,12 @@ def run(
         plain = {comparison.study: _json(comparison, metric) for comparison in comparisons}
         print(json.dumps({"studies": plain} if len(plain) > 1 else plain[names[0]], indent=2))
     elif len(comparisons) > 1:
-        _show_side_by_side(comparisons, metric, console)
+        _show_side_by_side(comparisons, steps, metric, console)
     elif metric is not None:
-        _show_answers(comparisons[0], console)
+        _show_answers(comparisons[0], steps, console)
         _show_members(comparisons[0], metric, console)
     else:
-        _show_study(comparisons[0], console)
+        _show_study(comparisons[0], steps, console)
     still_open = [one for one in comparisons if not one.claims_hold]
     if exit_verdict and still_open:
         words = [f"{claim.claim}: {claim.word}" for one in still_open for claim in one.claims if not claim.holds]
@@ -72,6 +79,14 @@ def run(
 def show(record: Record, as_json: bool, console: Console) -> None:
     """Print what a study found so far."""
     run([record.paths.name], studies=record.paths.studies, as_json=as_json, console=console)
+
+
+def _next_steps(record: Record, comparison: Comparison) -> list[str]:
+    """What to do about the verdicts; nothing while others may still come."""
+    if comparison.state == "interrupted":
+        return [f"Next: {record.command('resume')}"]
+    waits = comparison.state == "running" or comparison.waiting
+    return [] if waits else list(next_steps(comparison.claims, record.study_file, record.command))
 
 
 def _json(comparison: Comparison, metric: str | None) -> dict[str, Any]:
@@ -85,20 +100,23 @@ def _json(comparison: Comparison, metric: str | None) -> dict[str, Any]:
     return plain
 
 
-def _show_study(comparison: Comparison, console: Console) -> None:
+def _show_study(comparison: Comparison, steps: Steps, console: Console) -> None:
     wide = console.width >= WIDE
-    _show_answers(comparison, console)
+    _show_answers(comparison, steps, console)
     _show_claims(comparison, wide, console)
     _show_arms(comparison, wide, console)
     _show_winners(comparison, console)
     _show_effects(comparison, wide, console)
 
 
-def _show_answers(comparison: Comparison, console: Console) -> None:
+def _show_answers(comparison: Comparison, steps: Steps, console: Console) -> None:
     if comparison.question:
         console.print(comparison.question)
     for sentence in comparison.verdicts():
-        console.print(f"- {sentence}")
+        console.print(hanging(f"- {sentence}", 2, console.width))
+    for step in steps[comparison.study]:
+        # To be copied: only the terminal may break it.
+        console.print(step, soft_wrap=True)
     console.print()
 
 
@@ -120,11 +138,11 @@ def _show_claims(comparison: Comparison, wide: bool, console: Console) -> None:
             row += [as_p(one.p_permutation), *beside, _percent(one.improvement.value)] if wide else []
             table.add_row(*row)
         console.print(f"{claim.claim}: {claim.word} ({claim.candidate} against {claim.reference}, gate {claim.gate})")
-        console.print(table)
+        console.print(Sliced(table))
         ps = f"p {as_p(claim.p)}, by Holm {as_p(claim.p_adjusted)}, alpha {claim.alpha:g}"
-        console.print(f"  {ps}; bounds at {1 - claim.level:.1%}")
-        for guardrail in claim.guardrails:
-            console.print(f"  {_guardrail(claim, guardrail)}")
+        below = [f"{ps}; bounds at {1 - claim.level:.1%}", *(_guardrail(claim, one) for one in claim.guardrails)]
+        for line in below:
+            console.print(hanging(f"  {line}", 4, console.width))
         console.print()
     if comparison.claims:
         console.print(
@@ -178,13 +196,13 @@ def _strip(metric: MetricVerdict) -> str:
 
 def _show_arms(comparison: Comparison, wide: bool, console: Console) -> None:
     table = _table(comparison.headings())
-    for row in comparison.rows(intervals=wide):
-        table.add_row(*row)
+    for *cells, against in comparison.rows(intervals=wide):
+        table.add_row(*cells, against if wide else against.replace(NOT_BETTER, "!"))
     confirmed = any(arm.phase == "confirm" for arm in comparison.arms.values())
     caption = (
         "Test split, fresh seeds; mean ± half of the 95 % interval over seeds. ADE, FDE: best of K futures; "
         "APD: their diversity; bones: relative change of length; jerk: ratio to the truth's; "
-        "vs frozen: ADE against zero velocity's."
+        f"vs frozen: ADE against zero velocity's{'' if wide else ', ! where it is not better'}."
         if confirmed
         else "Validation split, the search's own seeds: an arm's best trial looks better than it is."
     )
@@ -278,7 +296,7 @@ def _show_members(comparison: Comparison, metric: str, console: Console) -> None
     _print(table, "By seed, in the same order in every arm; - where a member diverged or did not run.", console)
 
 
-def _show_side_by_side(comparisons: Sequence[Comparison], metric: str | None, console: Console) -> None:
+def _show_side_by_side(comparisons: Sequence[Comparison], steps: Steps, metric: str | None, console: Console) -> None:
     names = [comparison.study for comparison in comparisons]
     verdicts = [
         {claim.claim: claim.word for claim in one.claims} | dict.fromkeys(one.waiting, "no verdict yet")
@@ -289,7 +307,7 @@ def _show_side_by_side(comparisons: Sequence[Comparison], metric: str | None, co
         table.add_row(claim, *(words.get(claim, "") for words in verdicts))
     if table.row_count:
         table.columns[0].no_wrap = False
-        console.print(table)
+        console.print(Sliced(table))
     metrics = [metric] if metric else dict.fromkeys(m for one in comparisons for m in one.claimed_metrics())
     for shown in metrics:
         caption = "Mean ± half of the 95 % interval over seeds; * of the search, on the validation split."
@@ -298,7 +316,7 @@ def _show_side_by_side(comparisons: Sequence[Comparison], metric: str | None, co
         console.print("These studies have different data: their verdicts can be compared, their numbers cannot.")
     for comparison in comparisons:
         console.print(f"\n{comparison.study}")
-        _show_answers(comparison, console)
+        _show_answers(comparison, steps, console)
 
 
 def _metric_by_study(comparisons: Sequence[Comparison], metric: str) -> Table:
@@ -328,7 +346,7 @@ def _on_split(arm: ArmSummary, metric: str) -> str:
 
 def _print(table: Table, caption: str, console: Console) -> None:
     """A table with its caption, which is as wide as the terminal."""
-    console.print(table)
+    console.print(Sliced(table))
     console.print(f"{caption}\n", style="italic")
 
 

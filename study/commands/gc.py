@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from hpgan_core.checkpoint import superseded_checkpoints
+from study.errors import StudyError
 from study.paths import folder_bytes
 from study.record import Record
 
@@ -17,7 +18,8 @@ def run(names: list[str], *, dry_run: bool, studies: Path, as_json: bool, consol
     """Remove checkpoints of trials that are through and are nobody's winner, and scratch of Ray; say what was freed.
 
     The last checkpoint of a confirmed winner stays, all those of trials to be gone on with stay, and so does every
-    number and picture. Studies that are being run are left alone.
+    number and picture. Studies that are being run are left alone, and so are those whose record cannot be read: nobody
+    knows which of their trials are through.
 
     Args:
         names: of studies; none means all.
@@ -28,25 +30,35 @@ def run(names: list[str], *, dry_run: bool, studies: Path, as_json: bool, consol
 
     Raises:
         BadStudyInput: there is no such study.
+        StudyError: one is damaged; all others have been looked at.
     """
     freed: dict[str, int | None] = {}
+    damaged: dict[str, str] = {}
     for record in [Record.open(studies, name) for name in names] or Record.all(studies):
+        name = record.paths.name
+        freed[name] = None
         if (holder := record.holder()) is not None:
-            console.print(f"{record.paths.name}: left alone, {holder} runs it", soft_wrap=True)
-            freed[record.paths.name] = None
+            console.print(f"{name}: left alone, {holder} runs it", soft_wrap=True)
             continue
-        unneeded = list(_unneeded(record))
-        size = freed[record.paths.name] = sum(map(_bytes, unneeded))
+        try:
+            unneeded = list(_unneeded(record))
+        except StudyError as error:
+            console.print(f"{name}: left alone, {error}", soft_wrap=True)
+            damaged[name] = str(error)
+            continue
+        size = freed[name] = sum(map(_bytes, unneeded))
         for path in unneeded if not dry_run else ():
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        console.print(f"{record.paths.name}: {decimal(size)}")
+        console.print(f"{name}: {decimal(size)}")
     total = sum(size or 0 for size in freed.values())
     console.print(f"{decimal(total)} {'could be' if dry_run else 'have been'} freed")
     if as_json:
-        print(json.dumps({"bytes": total, "studies": freed}, indent=2))
+        print(json.dumps({"bytes": total, "studies": freed, "damaged": damaged}, indent=2))
+    if damaged:
+        raise StudyError(f"left alone, since they are damaged: {', '.join(damaged)}")
 
 
 def _unneeded(record: Record) -> Iterator[Path]:

@@ -19,7 +19,11 @@ from study.output import lasting_output
 from study.paths import StudyPaths
 from study.record import Record
 from study.study_file import StudyFile, read_study_file
+from study.terminal import hanging
 from study.warm_start import find_lessons
+
+# Characters of what stands before each line of a plan.
+LABEL = 9
 
 if TYPE_CHECKING:
     from study.driver import Driver
@@ -57,7 +61,7 @@ def run(
 
     with output_for(as_json):
         if same:
-            console.print(_plan(study_file, data))
+            console.print(hanging(_plan(study_file, data), LABEL, console.width))
             go_on(
                 Driver(record, study_file, data, console),
                 lambda record: record.amend_operations(study_file),
@@ -69,7 +73,7 @@ def run(
                 name = Driver(record, study_file, data, console).set_aside()
                 console.print(f"The finished study of other data is kept as {name!r}.")
                 record = Record(record.paths)
-            console.print(_plan(study_file, data))
+            console.print(hanging(_plan(study_file, data), LABEL, console.width))
             source = file.read_text()
             Driver(record, study_file, data, console).run(
                 lambda record: create(record, study_file, source, data, lessons), address

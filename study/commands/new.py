@@ -1,13 +1,14 @@
 """``study new``: a study file from a few answers."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import typer
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from hpgan_core.config import LOSS_NAMES, TrainingConfig, unknown_name
@@ -17,12 +18,15 @@ from hpgan_core.errors import BadInput
 from hpgan_core.losses import LOSSES
 from hpgan_core.metrics import METRICS
 from study.errors import BadStudyInput
+from study.sections import PATTERNS, Name, Shortlist
 from study.study_file import read_study_file
 
 SYNTHETIC = "{dataset: synthetic, people: 40, clips_per_action: 3}"
 # Of a weight: its least and its greatest value over the default, at which losses are faint.
 WEIGHT_RANGE = 0.1, 1000.0
+LOSSES_SHOWN = ", ".join(LOSS_NAMES)
 
+Answer = TypeVar("Answer")
 Size = Literal["quick", "laptop", "gpu"]
 
 
@@ -66,25 +70,29 @@ def run(
         console: where to tell.
 
     Raises:
-        BadStudyInput: the file is there already, or an answer cannot be used.
+        BadStudyInput: the file is there already or cannot be there, or what was given cannot be used.
     """
-    if file.exists():
-        raise BadStudyInput(f"{file} is there already; name another file")
-    reference = _losses("--replace", replace or _asked("Which losses are to be replaced?", "consistency, bone"))
-    candidate = _losses("--by", by or _asked("By which losses?", "gt"))
-    if set(reference) == set(candidate):
-        raise BadStudyInput(f"--by must differ from --replace, found {', '.join(candidate)} twice")
-    place = data or _asked("Recordings (a folder, an archive, or synthetic)?", "synthetic")[0]
-    chosen = size or _asked(f"How much to train ({', '.join(SCALES)})?", "quick")[0]
-    if chosen not in SCALES:
-        raise BadStudyInput(unknown_name("size", chosen, tuple(SCALES)))
+    _expect_room(file)
+    given = _losses(by) if by else []
+    reference = _answer(
+        "--replace", replace, f"Which losses are to be replaced ({LOSSES_SHOWN})?", "consistency, bone",
+        lambda words: _losses(words, other=given), console,
+    )  # fmt: skip
+    candidate = _answer(
+        "--by", by, f"By which losses ({LOSSES_SHOWN})?", "gt", lambda words: _losses(words, other=reference), console
+    )
+    source = _answer(
+        "--data", data and [data], "Recordings (a folder, an archive, or synthetic)?", "synthetic", _data, console
+    )
+    chosen = _answer("--size", size and [size], f"How much to train ({', '.join(SCALES)})?", "quick", _size, console)
     arms = {"none": [], "+".join(candidate): candidate, "+".join(reference): reference}
     text = _template().render(
         vars(SCALES[chosen]),
+        all_shortlisted=SCALES[chosen].trials <= Shortlist().trials,
         file=file,
         name=file.stem,
         question=f"Can {_listed(candidate)} replace {_listed(reference)}?",
-        data=_data(place),
+        data=source,
         arms=arms,
         reference="+".join(reference),
         candidate="+".join(candidate),
@@ -92,7 +100,6 @@ def run(
         claim=f"{_listed(candidate)} replaces {_listed(reference)}",
         metrics=list(dict.fromkeys(["ade", *(LOSSES[loss].trains_on[0] for loss in reference)])),
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
     write_durably(file, text.encode())
     try:
         study_file = read_study_file(file, metrics=METRICS)
@@ -103,26 +110,74 @@ def run(
     console.print(f"How long it takes here: study plan {file}\nRun it: study launch {file}")
 
 
-def _asked(question: str, default: str) -> list[str]:
-    """Words of an answer; the default where nobody is there to be asked."""
-    answer = typer.prompt(question, default=default) if sys.stdin.isatty() else default
-    return [word for word in answer.replace(",", " ").split() if word]
+def _expect_room(file: Path) -> None:
+    """Raises BadStudyInput where no study file can be written, before anything is asked."""
+    if file.exists():
+        raise BadStudyInput(f"{file} is there already; name another file")
+    if not file.parent.is_dir():
+        raise BadStudyInput(f"{file.parent} is no folder; make it, or name a file elsewhere")
+    try:
+        TypeAdapter[str](Name).validate_python(file.stem)
+    except ValidationError as error:
+        expected = PATTERNS[error.errors()[0]["ctx"]["pattern"]]
+        raise BadStudyInput(f"{file}: its stem is the study's name, which must be {expected}") from None
 
 
-def _losses(option: str, names: Sequence[str]) -> list[str]:
+def _answer(
+    option: str,
+    given: Sequence[str] | None,
+    question: str,
+    default: str,
+    read: Callable[[Sequence[str]], Answer],
+    console: Console,
+) -> Answer:
+    """What ``read`` makes of what was given, or of the answer to a question, which is asked until it can be used.
+
+    Where nobody is there to be asked the default is taken, and said.
+
+    Raises:
+        BadStudyInput: what was given, or the default, cannot be used.
+    """
+    while not given and sys.stdin.isatty():
+        try:
+            return read([typer.prompt(question, default=default)])
+        except BadStudyInput as error:
+            console.print(str(error), soft_wrap=True)
+    if not given:
+        console.print(f"{question} {default}, since nobody is there to be asked; {option} says otherwise")
+    try:
+        return read(given or [default])
+    except BadStudyInput as error:
+        raise BadStudyInput(*(f"{option}: {problem}" for problem in error.problems)) from error
+
+
+def _losses(names: Sequence[str], other: Sequence[str] = ()) -> list[str]:
+    """The losses in these words, which are not the same as the ``other`` ones."""
     losses = [loss for name in names for loss in name.replace(",", " ").replace("+", " ").split()]
     if wrong := [unknown_name("loss", loss, LOSS_NAMES) for loss in losses if loss not in LOSS_NAMES]:
-        raise BadStudyInput(*(f"{option}: {problem}" for problem in wrong))
+        raise BadStudyInput(*wrong)
+    if not losses:
+        raise BadStudyInput(f"name one or more of {LOSSES_SHOWN}")
+    if set(losses) == set(other):
+        raise BadStudyInput(f"the candidate's losses must differ from the reference's, found {', '.join(losses)} twice")
     return list(dict.fromkeys(losses))
 
 
-def _data(place: str) -> str:
+def _size(words: Sequence[str]) -> Size:
+    for size in SCALES:
+        if words[0].strip() == size:
+            return size
+    raise BadStudyInput(unknown_name("size", words[0], tuple(SCALES)))
+
+
+def _data(words: Sequence[str]) -> str:
+    place = words[0].strip()
     if place == "synthetic":
         return SYNTHETIC
     try:
         found = dataset_at(Path(place).expanduser().absolute())
     except BadInput as error:
-        raise BadStudyInput(f"--data: {error}") from error
+        raise BadStudyInput(str(error)) from error
     return "{" + ", ".join(f"{key}: {value!r}" for key, value in found.items()) + "}"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from hpgan_core.metrics import METRICS
@@ -109,7 +110,7 @@ def _calibrated(
     table = _table("trials at a time", "search", "shortlist", "confirm", "in all", "device hours", "disk")
     for one in estimates:
         times = (duration(seconds) for seconds in (one.search_s, one.shortlist_s, one.confirm_s, one.total_s))
-        table.add_row(str(one.slots), *times, f"{one.device_hours:.3g}", f"{one.disk_bytes / 1e6:.0f} MB")
+        table.add_row(str(one.slots), *times, f"{one.device_hours:.3g}", decimal(int(one.disk_bytes)))
     console.print(table)
     console.print("Nothing of it pruned. Replay a finished study to see what pruning saves: --simulate NAME.")
     if power:

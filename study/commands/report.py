@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from rich.console import Console
+from rich.filesize import decimal
 
 from study.record import Record
 from study.report import write_report
@@ -24,4 +25,4 @@ def run(name: str, *, language: str, out: Path | None, studies: Path, as_json: b
         paths = {"page": str(page), "markdown": str(folder / "report.md"), "csv": [str(table) for table in tables]}
         print(json.dumps(paths | {"bytes": size}, indent=2))
         return
-    console.print(f"{page} ({size / 1e6:.1f} MB), report.md and {len(tables)} CSV files beside it", soft_wrap=True)
+    console.print(f"{page} ({decimal(size)}), report.md and {len(tables)} CSV files beside it", soft_wrap=True)

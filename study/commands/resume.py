@@ -10,6 +10,7 @@ from study.errors import BadStudyInput
 from study.lease import expect_no_local_holder
 from study.motion import load_motion_of
 from study.record import Record
+from study.sentences import why_no_more_trials
 
 
 def run(
@@ -67,11 +68,7 @@ def run(
 def _expect_room(record: Record, add_trials: int, more_seeds: int) -> None:
     """Raises BadStudyInput where there can be no more of what is asked for."""
     study_file = record.study_file
-    if add_trials and not study_file.parameters:
-        raise BadStudyInput(
-            "--add-trials: the study searches no parameters, so that more trials would be the same again"
-        )
-    if add_trials and study_file.search.sampler.name == "grid":
-        raise BadStudyInput("--add-trials: the sampler grid has no more trials than its grid")
+    if add_trials and (reason := why_no_more_trials(study_file)):
+        raise BadStudyInput(f"--add-trials: {reason}")
     if more_seeds and study_file.confirm is None:
         raise BadStudyInput("--more-seeds: the study has no confirm phase")

@@ -5,7 +5,7 @@ Arms are strata, never a sampled parameter: each has its own sampler, its own ru
 
 from study.search.arm import ArmSearch
 from study.search.importances import ENOUGH_TRIALS, MOST_TRIALS, parameter_importances
-from study.search.storage import Tables, database_url, open_storage
+from study.search.storage import Tables, database_url, open_storage, reach
 
 __all__ = [
     "ENOUGH_TRIALS",
@@ -15,4 +15,5 @@ __all__ = [
     "database_url",
     "open_storage",
     "parameter_importances",
+    "reach",
 ]

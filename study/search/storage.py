@@ -17,11 +17,12 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import event
+from sqlalchemy import create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from study.errors import BadStudyInput, StudyError
 from study.search.distributions import shown_distribution
+from study.secrets import without_secrets
 from study.sections import Storage, Value
 from study.space import Parameter
 
@@ -32,6 +33,9 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 # A server that is restarted or upgraded is back by then; one that is down when a study starts is rather misspelt.
 PATIENCE_S, PATIENCE_AT_START_S = 600.0, 30.0
 LONGEST_PAUSE_S, SECONDS_BETWEEN_MESSAGES = 5.0, 30.0
+# A server that vanishes without a word would else be waited for by the kernel, for a quarter of an hour.
+_CONNECT_ARGS = {"connect_timeout": 10, "tcp_user_timeout": 30_000, "application_name": "study"}
+_NO_DRIVER = "storage.url needs psycopg: pip install 'hpgan-study[postgres]'"
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
@@ -199,7 +203,28 @@ def open_storage(
     try:
         return Tables(lambda: _open_postgresql(url), url, f".{owner[:8]}", tell, patience_s)
     except ImportError:
-        raise StudyError("storage.url needs psycopg: pip install 'hpgan-study[postgres]'") from None
+        raise StudyError(_NO_DRIVER) from None
+
+
+def reach(url: str | None) -> str:
+    """Ask the server at ``url`` for a connection; returns where the tables are, without secrets.
+
+    Raises:
+        StudyError: it gives none.
+    """
+    if url is None:
+        return "SQLite in the study's folder"
+    shown = without_secrets(url)
+    try:
+        engine = create_engine(url, connect_args=_CONNECT_ARGS)
+        with engine.connect():
+            pass
+        engine.dispose()
+    except ImportError:
+        raise StudyError(_NO_DRIVER) from None
+    except SQLAlchemyError as error:
+        raise StudyError(f"{shown} cannot be used: {without_secrets(_reason(error))}") from error
+    return shown
 
 
 def _open_sqlite(database: Path) -> RDBStorage:
@@ -215,9 +240,7 @@ def _open_sqlite(database: Path) -> RDBStorage:
 
 
 def _open_postgresql(url: str) -> RDBStorage:
-    # A server that vanishes without a word would else be waited for by the kernel, for a quarter of an hour.
-    connect_args = {"connect_timeout": 10, "tcp_user_timeout": 30_000, "application_name": "study"}
-    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True, "connect_args": connect_args})
+    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True, "connect_args": _CONNECT_ARGS})
 
 
 def _is_outage(error: Exception) -> bool:

@@ -21,5 +21,13 @@ def reach(paths: StudyPaths, tracking: Tracking) -> str:
     try:
         MlflowClient(found.uri).search_experiments(max_results=1)
     except Exception as error:
-        raise StudyError(f"{found.shown} does not answer: {str(error).splitlines()[0]}") from error
+        raise StudyError(f"{found.shown} does not answer: {_reason(error)}") from error
     return found.shown
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, which MLflow and its HTTP library wrap in an exception each."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or next(iter(str(error).splitlines()), type(error).__name__)

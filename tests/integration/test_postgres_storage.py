@@ -22,7 +22,7 @@ from optuna.trial import TrialState
 from sqlalchemy import event
 
 from study.errors import StudyError
-from study.search import ArmSearch, Tables, open_storage
+from study.search import ArmSearch, Tables, open_storage, reach
 from study.space import active_parameters
 from study.study_file import StudyFile
 
@@ -147,6 +147,14 @@ def run_trials(search: ArmSearch, count: int) -> list[dict[str, object]]:
             search.tell(number, "pruned" if stopped else "complete", None if stopped else score)
         asked.append(values)
     return asked
+
+
+def test_the_server_is_reached_or_says_why_not(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reach(server.url) == f"postgresql+psycopg://***@127.0.0.1:{server.port}/postgres"
+    monkeypatch.setenv("PGPASSWORD", "another")
+    with pytest.raises(StudyError, match="password authentication failed") as caught:
+        reach(server.url)
+    assert "another" not in str(caught.value)
 
 
 def test_both_databases_hold_the_same_trials_and_anybody_can_read_them(

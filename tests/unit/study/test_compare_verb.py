@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,18 @@ import pytest
 from rich.console import Console
 
 from study.commands.compare import run
+from study.comparison import compare
 from study.errors import BadStudyInput, ClaimsOpen
 from study.record import Record, Trial
 
 AddTrial = Callable[..., Trial]
 NewRecord = Callable[..., Record]
+Build = Callable[..., Record]
 METRICS = ("ade", "fde", "apd", "joint_error_mm", "bone_error", "jerk_ratio")
+GRID = {
+    "search": {"sampler": {"name": "grid"}},
+    "parameters": {"hidden_size": {"type": "categorical", "values": [8, 16], "default": 8}},
+}
 NOISE = np.array([-0.02, 0.0, 0.02])
 
 
@@ -34,12 +41,12 @@ def confirm(record: Record, add_trial: AddTrial, arm: str, ade: float) -> None:
 
 
 @pytest.fixture
-def build(new_record: NewRecord, add_trial: AddTrial) -> Callable[..., Record]:
-    """A finished study whose candidate has this ADE, the reference 0.5 and the gate 2."""
+def build(new_record: NewRecord, add_trial: AddTrial) -> Build:
+    """A finished study whose candidate has this ADE, the reference 0.5 and the gate 2, or another."""
 
-    def make(gt: float, **sections: Any) -> Record:
+    def make(gt: float, *, gate: float = 2.0, **sections: Any) -> Record:
         record = new_record(question="Can gt replace both?", **sections)
-        for arm, ade in (("none", 2.0), ("gt", gt), ("paper", 0.5)):
+        for arm, ade in (("none", gate), ("gt", gt), ("paper", 0.5)):
             confirm(record, add_trial, arm, ade)
         record.write_baselines({"zero_velocity": dict.fromkeys(METRICS, 0.7)})
         record.conclude("finished", None)
@@ -54,7 +61,7 @@ def printed(record: Record, *, width: int = 120, **options: Any) -> str:
     return console.export_text()
 
 
-def test_the_answer_comes_first_and_plainly(build: Callable[..., Record]) -> None:
+def test_the_answer_comes_first_and_plainly(build: Build) -> None:
     lines = printed(build(0.5)).splitlines()
     assert lines[0] == "Can gt replace both?"
     assert lines[1].startswith(
@@ -62,28 +69,90 @@ def test_the_answer_comes_first_and_plainly(build: Callable[..., Record]) -> Non
     )
 
 
-@pytest.mark.parametrize("width", [80, 120])
-def test_every_line_fits_and_nothing_is_cut(build: Callable[..., Record], width: int) -> None:
+def next_lines(record: Record) -> list[str]:
+    """What is said to do next, without the folder of the test."""
+    lines = printed(record).replace(f" --studies {record.paths.studies}", "").splitlines()
+    return [line for line in lines if line.startswith("Next")]
+
+
+def test_a_verdict_that_is_one_is_looked_at_and_checked(build: Build) -> None:
+    checked = ["Next: study report small to look closer, study reproduce small to check the numbers"]
+    assert next_lines(build(0.5)) == checked
+    assert next_lines(build(1.9)) == checked
+
+
+def test_an_inconclusive_claim_is_given_the_seeds_that_it_lacks(build: Build) -> None:
+    record = build(0.98)
+    (claim,) = compare(record).claims
+    assert claim.word == "inconclusive"
+    assert claim.seeds_needed is not None
+    assert next_lines(record) == [f"Next: study resume small --more-seeds {claim.seeds_needed - 3}"]
+
+
+def test_a_claim_with_too_few_seeds_for_any_verdict_is_given_five(build: Build) -> None:
+    record = build(0.5)
+    line = record.trial("gt", "confirm").epochs()[0]
+    line["members"] = {name: [*values[:2], math.nan] for name, values in line["members"].items()}
+    record.trial("gt", "confirm").paths.epochs.write_text(json.dumps(line) + "\n")
+    assert next_lines(Record(record.paths)) == ["Next: study resume small --more-seeds 3"]
+
+
+@pytest.mark.parametrize(
+    ("sections", "more_trials"),
+    [
+        ({}, "study resume small --add-trials 4, or "),
+        ({"parameters": {}}, ""),
+        (GRID, ""),
+    ],
+    ids=["tpe", "no parameters", "grid"],
+)
+def test_a_failed_gate_asks_for_a_longer_search_where_there_can_be_one(
+    build: Build, sections: dict[str, Any], more_trials: str
+) -> None:
+    record = build(0.5, gate=0.5, **sections)
+    assert next_lines(record) == [
+        f"Next: {more_trials}a study with another reference; study report small shows what this one gains"
+    ]
+
+
+def test_an_interrupted_study_is_gone_on_with_and_a_running_one_left_alone(new_record: NewRecord) -> None:
+    record = new_record()
+    assert next_lines(record) == ["Next: study resume small"]
+    with record.driving():
+        assert next_lines(record) == []
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_every_line_fits_and_nothing_is_cut(build: Build, width: int) -> None:
     text = printed(build(0.5), width=width)
-    assert max(map(len, text.splitlines())) <= width
+    assert max(len(line) for line in text.splitlines() if not line.startswith("Next: ")) <= width
     assert "…" not in text
     for part in ("non-inferior", "margin", "diversity 100%", "diverged 0%", "zero velocity", "optimism", "effect of"):
         assert part in text
 
 
-def test_interval_margin_and_zero_stand_on_one_line(build: Callable[..., Record]) -> None:
+def test_in_80_columns_every_arm_has_one_line(build: Build) -> None:
+    text = printed(build(0.7), width=80)
+    lines = text.splitlines()
+    row = next(index for index, line in enumerate(lines) if line.startswith("none "))
+    assert [line.split()[0] for line in lines[row : row + 4]] == ["none", "gt", "paper", "zero"]
+    assert lines[row].endswith("+186%!")
+    assert "! where it is not better" in " ".join(text.split())
+
+
+def test_interval_margin_and_zero_stand_on_one_line(build: Build) -> None:
     row = next(line for line in printed(build(0.5)).splitlines() if line.startswith("ade"))
     # No difference: the mean stands on zero, before the margin.
     assert re.search(r" -*o-* *: ", row)
 
 
-def test_one_metric_shows_every_member(build: Callable[..., Record]) -> None:
+def test_one_metric_shows_every_member(build: Build) -> None:
     text = printed(build(0.6), metric="ade")
     assert "0.58 0.6 0.62" in text
     assert "FDE" not in text
 
 
-def test_json_of_one_metric_has_no_other(build: Callable[..., Record], capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_of_one_metric_has_no_other(build: Build, capsys: pytest.CaptureFixture[str]) -> None:
     printed(build(0.6), metric="ade", as_json=True)
     content = json.loads(capsys.readouterr().out)
     assert set(content["arms"]["gt"]["metrics"]) == {"test/ade"}
@@ -91,9 +160,7 @@ def test_json_of_one_metric_has_no_other(build: Callable[..., Record], capsys: p
     assert [one["metric"] for one in content["claims"][0]["metrics"]] == ["ade"]
 
 
-def test_studies_stand_side_by_side(
-    build: Callable[..., Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_studies_stand_side_by_side(build: Build, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = build(0.5)
     record.paths.folder.rename(tmp_path / "other")
     record = build(5.0)
@@ -110,11 +177,11 @@ def test_studies_stand_side_by_side(
     assert list(json.loads(capsys.readouterr().out)["studies"]) == ["other", "small"]
 
 
-def test_exit_verdict_is_content_with_claims_that_hold(build: Callable[..., Record]) -> None:
+def test_exit_verdict_is_content_with_claims_that_hold(build: Build) -> None:
     assert "non-inferior" in printed(build(0.5), exit_verdict=True)
 
 
-def test_exit_verdict_ends_with_a_code_of_its_own_after_all_is_printed(build: Callable[..., Record]) -> None:
+def test_exit_verdict_ends_with_a_code_of_its_own_after_all_is_printed(build: Build) -> None:
     record = build(1.9)
     console = Console(width=100, record=True, file=io.StringIO())
     with pytest.raises(ClaimsOpen, match="gt replaces both: inferior") as raised:

@@ -1,7 +1,8 @@
-"""What `study ls`, `show`, `rm` and `gc` do to a folder of studies."""
+"""What `study ls`, `show`, `rm`, `gc` and `ui` do to a folder of studies."""
 
 import json
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +102,19 @@ def test_gc_leaves_a_running_study_alone(record: Record, tmp_path: Path) -> None
     assert all(trial.paths.checkpoints.exists() for trial in record.trials())
 
 
+def test_gc_names_a_damaged_study_and_frees_the_others(record: Record, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "plan.json").write_text("{")
+    ended = study(tmp_path, "gc", "--json")
+    assert ended.exit_code == 1
+    assert "damaged: bad" in ended.stderr
+    told = json.loads(ended.stdout)
+    assert told["studies"] == {"bad": None, "small": 2000}
+    assert "plan.json is damaged" in told["damaged"]["bad"]
+    assert not record.trial("gt", "t00").paths.checkpoints.exists()
+    assert study(tmp_path, "gc", "small").exit_code == 0
+
+
 def test_rm_asks_before_it_removes(record: Record, tmp_path: Path) -> None:
     refused = study(tmp_path, "rm", "small")
     assert refused.exit_code == 2
@@ -117,3 +131,26 @@ def test_rm_removes_all_or_none(record: Record, tmp_path: Path) -> None:
     assert running.exit_code == 1
     assert "stop it first" in running.stderr
     assert record.exists
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "80000"])
+def test_ui_takes_no_number_that_is_no_port(record: Record, tmp_path: Path, port: str) -> None:
+    ended = study(tmp_path, "ui", "small", "--port", port)
+    assert ended.exit_code == 2
+    assert "--port" in ended.stderr
+
+
+def test_ui_says_that_its_port_is_taken_before_it_begins(
+    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = study(tmp_path, "ui", "small", "--port", str(port))
+    assert ended.exit_code == 1
+    assert (
+        ended.stderr == f"study: --port: 127.0.0.1:{port} cannot be used: Address already in use; name another port\n"
+    )
+    assert not record.paths.mlflow_database.exists()

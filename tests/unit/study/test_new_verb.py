@@ -40,6 +40,15 @@ def test_every_combination_of_answers_gives_a_valid_file(tmp_path: Path, size: s
     assert (study_file.resources.gpus_per_trial > 0) == (size == "gpu")
 
 
+@pytest.mark.parametrize("size", ["quick", "laptop", "gpu"])
+def test_a_shortlist_repeats_some_of_an_arm_s_trials_and_never_all(tmp_path: Path, size: str) -> None:
+    file = tmp_path / "mine.yaml"
+    assert new(str(file), "--size", size, "--data", "synthetic").exit_code == 0
+    study_file = read_study_file(file, metrics=METRICS)
+    assert study_file.n_shortlisted() < study_file.n_trials()
+    assert (study_file.shortlist() is None) == (size == "quick") == ("train all of them again" in file.read_text())
+
+
 def test_recordings_are_found_by_what_lies_there(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "S001C001P001R001A001.skeleton").write_text("")
@@ -75,23 +84,71 @@ def test_an_answer_that_cannot_be_used_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_name_that_no_study_can_have_leaves_no_file(tmp_path: Path) -> None:
-    result = new(str(tmp_path / "my study.yaml"))
+@pytest.mark.parametrize(
+    ("file", "complaint"),
+    [
+        ("nowhere/mine.yaml", "nowhere is no folder; make it"),
+        ("my study.yaml", "the study's name, which must be 1 to 64"),
+    ],
+)
+def test_a_file_that_cannot_be_is_told_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, complaint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = new(file)
     assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert result.stdout == ""
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_asks_on_a_terminal(tmp_path: Path) -> None:
+def test_where_nobody_is_there_to_be_asked_every_default_is_said(tmp_path: Path) -> None:
+    result = new(str(tmp_path / "mine.yaml"), "--by", "gt")
+    taken = [line for line in result.stdout.splitlines() if "nobody is there to be asked" in line]
+    assert [line.split()[-3] for line in taken] == ["--replace", "--data", "--size"]
+    assert "consistency, bone" in taken[0]
+
+
+def interview(folder: Path, *exchange: tuple[str, str]) -> str:
+    """Answer the questions of a terminal; returns all that it showed."""
     import pexpect
 
-    terminal = pexpect.spawn(STUDY, ["new", "mine.yaml"], cwd=tmp_path, env=environment(), encoding="utf-8", timeout=60)
-    for question, answer in (
-        ("replaced", "bone"),
-        ("By which", "gt"),
-        ("Recordings", "synthetic"),
-        ("How much", "quick"),
-    ):
+    terminal = pexpect.spawn(
+        STUDY, ["new", "mine.yaml"], cwd=folder, env=environment(), encoding="utf-8", timeout=60, dimensions=(40, 200)
+    )
+    shown = ""
+    for question, answer in exchange:
         terminal.expect(question)
+        shown += terminal.before
         terminal.sendline(answer)
     terminal.expect(pexpect.EOF)
+    return shown + terminal.before
+
+
+def test_it_asks_on_a_terminal(tmp_path: Path) -> None:
+    interview(
+        tmp_path,
+        (r"replaced \(gt, consistency, bone\)\?", "bone"),
+        (r"By which losses \(gt, consistency, bone\)\?", "gt"),
+        ("Recordings", "synthetic"),
+        ("How much", "quick"),
+    )
+    assert set(read_study_file(tmp_path / "mine.yaml", metrics=METRICS).arms) == {"none", "gt", "bone"}
+
+
+def test_an_answer_that_cannot_be_used_is_asked_for_again_with_the_reason(tmp_path: Path) -> None:
+    shown = interview(
+        tmp_path,
+        ("replaced", "bones"),
+        ("replaced", "bone"),
+        ("By which", "bone"),
+        ("By which", ","),
+        ("By which", "gt"),
+        ("Recordings", "no where"),
+        ("Recordings", "synthetic"),
+        ("How much", "huge"),
+        ("How much", "quick"),
+    )
+    for reason in ("did you mean 'bone'", "must differ", "name one or more", "no where does not exist", "'huge'"):
+        assert reason in shown
     assert set(read_study_file(tmp_path / "mine.yaml", metrics=METRICS).arms) == {"none", "gt", "bone"}

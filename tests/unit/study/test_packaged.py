@@ -22,6 +22,15 @@ def test_a_file_of_ones_own_comes_first(tmp_path: Path, monkeypatch: pytest.Monk
     assert study_file_at(Path("quick")) == Path("quick")
 
 
+def test_a_name_that_is_none_is_answered_with_those_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(app, ["launch", "nope"])
+    assert ended.exit_code == 2
+    assert all(name in ended.stderr for name in ("nope: cannot be read", "gt_loss", "ntu60", "quick"))
+
+
 @pytest.mark.parametrize("path", ["other", "nowhere/quick", "../quick", "quick.yaml"])
 def test_anything_else_stays_what_it_is(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -50,6 +50,17 @@ def test_elsewhere_than_on_a_terminal_each_trial_is_one_line(new_record: NewReco
     assert len(lines) == 3
 
 
+def test_a_narrow_terminal_shows_every_arm_and_every_number(new_record: NewRecord, add_trial: AddTrial) -> None:
+    record = new_record()
+    add_trial(record, "paper", "t00", [0.4])
+    lines = shown(record, driven=False, width=60).splitlines()
+    assert max(map(len, lines)) <= 60
+    rows = [line.split() for line in lines if line.startswith("paper ")]
+    assert [cell for row in rows for cell in row if cell != "paper"] == [
+        *("1/4", "1", "0", "0", "0", "0.4000", "t00", "waiting")
+    ]
+
+
 def test_a_resumed_study_counts_what_was_done_before(new_record: NewRecord, add_trial: AddTrial) -> None:
     record, out = new_record(), io.StringIO()
     for arm in ("none", "gt", "paper"):

@@ -381,10 +381,14 @@ class TestProblems:
 
     def test_missing_file_and_folder_are_named(self, tmp_path: Path) -> None:
         assert problems(tmp_path / "no.yaml") == [
-            "no.yaml: cannot be read: No such file or directory; give the path of a study file"
+            "no.yaml: cannot be read: No such file or directory; give the path of a study file, "
+            "or one of gt_loss, ntu60, quick, which come along"
         ]
         (folder,) = problems(tmp_path)
-        assert folder.endswith("cannot be read: Is a directory; give the path of a study file")
+        assert folder.endswith(
+            "cannot be read: Is a directory; give the path of a study file, "
+            "or one of gt_loss, ntu60, quick, which come along"
+        )
 
     def test_file_whose_name_is_no_study_name_must_say_its_own(self, tmp_path: Path) -> None:
         path = tmp_path / "my s.yaml"
