@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from hpgan_core.presets import PRESETS
 from study.schema import json_schema
 
 
@@ -35,6 +36,18 @@ def study_file_reference() -> str:
     sections = {f"`{name}`": section for name, section in schema["$defs"].items() if "properties" in section}
     tables = (_table(title, section) for title, section in {"At the top": schema, **sections}.items())
     return "\n".join(line for table in tables for line in table)
+
+
+def settings_table() -> str:
+    """Every setting with its values in the presets, whether it can be searched or not."""
+    schema = json_schema()
+    settings, searched = (schema["properties"][section]["properties"] for section in ("training", "parameters"))
+    lines = [f"| setting | is | {' | '.join(map(_code, PRESETS))} | |", "| --- " * (3 + len(PRESETS)) + "|"]
+    for name, setting in settings.items():
+        values = " | ".join(_code(getattr(preset, name)) for preset in PRESETS.values())
+        text = _sentence(setting) + ("" if name in searched else " Not searched, since it changes the measure.")
+        lines.append(f"| `{name}` | {_kind(setting)} | {values} | {text} |")
+    return "\n".join(lines)
 
 
 def scaling_table() -> str:
@@ -148,8 +161,13 @@ def _table(title: str, section: dict[str, Any]) -> Iterator[str]:
         default = (
             "required" if key in required else "" if given in (None, "") or isinstance(given, dict) else _code(given)
         )
-        text = value.get("description", "").replace("\n", " ").replace("|", "\\|")
-        yield f"| `{key}` | {_kind(value)} | {default} | {text} |"
+        yield f"| `{key}` | {_kind(value)} | {default} | {_sentence(value)} |"
+
+
+def _sentence(value: dict[str, Any]) -> str:
+    """What is said of a value, as a cell of a table."""
+    text = str(value.get("description", ""))
+    return (text[:1].upper() + text[1:]).replace("\n", " ").replace("|", "\\|")
 
 
 def _kind(value: dict[str, Any]) -> str:
@@ -174,12 +192,14 @@ BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiv
 
 
 def _code(value: Any) -> str:
-    return f"`{value}`"
+    """As a study file has it."""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 PLACES = {
     "<!-- commands -->": commands_reference,
     "<!-- study file -->": study_file_reference,
+    "<!-- settings -->": settings_table,
     "<!-- scaling -->": scaling_table,
     "<!-- ray tests -->": ray_tests_table,
     "<!-- steps -->": steps_table,
