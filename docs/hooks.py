@@ -1,14 +1,12 @@
 """What pages of the site take from elsewhere: commands from the command line, the study file from its schema, figures
-from the benchmarks' results, the picture of the floors from the contracts that `make floors` checks.
+from the benchmarks' results.
 """
 
 import json
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -102,50 +100,6 @@ def products_table() -> str:
     return "\n".join(lines)
 
 
-def floors_picture() -> str:
-    """Each package as a house: a file may import what stands on floors below its own."""
-    contracts = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    return "".join(
-        "".join(_house(container, contract["layers"]))
-        for contract in contracts
-        if contract["type"] == "layers"
-        for container in contract["containers"]
-    )
-
-
-# Pixels: of a letter, a room's height, between rooms, beside a room's name, of the picture.
-LETTER, ROOM, GAP, PAD, WIDTH = 7.3, 24, 6, 9, 760
-
-
-def _house(package: str, layers: list[str]) -> Iterator[str]:
-    floors = [re.split(r" [:|] ", layer) for layer in layers]
-    rooms, y = [], GAP
-    for floor in floors:
-        x, top = GAP, y
-        for name in floor:
-            width = LETTER * len(name) + 2 * PAD
-            if x + width > WIDTH - GAP:
-                x, y = GAP, y + ROOM + GAP
-            rooms.append(
-                f'<rect x="{x:.0f}" y="{y}" width="{width:.0f}" height="{ROOM}" rx="3" class="room"/>'
-                f'<text x="{x + PAD:.0f}" y="{y + 16}">{escape(name)}</text>'
-            )
-            x += width + GAP
-        y += ROOM + GAP
-        rooms.insert(0, f'<rect x="0" y="{top - GAP / 2:.0f}" width="{WIDTH}" height="{y - top}" class="floor"/>')
-    described = f"The floors of {package}, from the top: " + "; ".join(", ".join(floor) for floor in floors)
-    yield f'<figure><svg width="{WIDTH}" viewBox="0 0 {WIDTH} {y}" role="img" aria-label="{escape(described)}">'
-    yield from (FLOORS_STYLE, *rooms)
-    yield f"</svg><figcaption><code>{package}</code></figcaption></figure>\n\n"
-
-
-FLOORS_STYLE = (
-    "<style>.floor{fill:var(--md-code-bg-color);stroke:var(--md-default-bg-color);stroke-width:2}"
-    ".room{fill:var(--md-default-bg-color);stroke:var(--md-default-fg-color--light)}"
-    "figure svg{max-width:100%;height:auto}svg text{fill:var(--md-default-fg-color);font:12px monospace}</style>"
-)
-
-
 def _latest() -> dict[str, float]:
     latest: dict[str, float] = json.loads(Path("benchmarks/latest.json").read_text())
     return latest
@@ -204,5 +158,4 @@ PLACES = {
     "<!-- ray tests -->": ray_tests_table,
     "<!-- steps -->": steps_table,
     "<!-- products -->": products_table,
-    "<!-- floors -->": floors_picture,
 }
