@@ -1,17 +1,16 @@
 """What pages of the site take from elsewhere: commands from the command line, the study file from its schema, figures
-from the benchmarks' results, the picture of the floors from the contracts that `make floors` checks.
+from the benchmarks' results.
 """
 
 import json
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
+from hpgan_core.presets import PRESETS
 from study.schema import json_schema
 
 
@@ -35,6 +34,18 @@ def study_file_reference() -> str:
     sections = {f"`{name}`": section for name, section in schema["$defs"].items() if "properties" in section}
     tables = (_table(title, section) for title, section in {"At the top": schema, **sections}.items())
     return "\n".join(line for table in tables for line in table)
+
+
+def settings_table() -> str:
+    """Every setting with its values in the presets, whether it can be searched or not."""
+    schema = json_schema()
+    settings, searched = (schema["properties"][section]["properties"] for section in ("training", "parameters"))
+    lines = [f"| setting | is | {' | '.join(map(_code, PRESETS))} | |", "| --- " * (3 + len(PRESETS)) + "|"]
+    for name, setting in settings.items():
+        values = " | ".join(_code(getattr(preset, name)) for preset in PRESETS.values())
+        text = _sentence(setting) + ("" if name in searched else " Not searched, since it changes the measure.")
+        lines.append(f"| `{name}` | {_kind(setting)} | {values} | {text} |")
+    return "\n".join(lines)
 
 
 def scaling_table() -> str:
@@ -89,50 +100,6 @@ def products_table() -> str:
     return "\n".join(lines)
 
 
-def floors_picture() -> str:
-    """Each package as a house: a file may import what stands on floors below its own."""
-    contracts = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    return "".join(
-        "".join(_house(container, contract["layers"]))
-        for contract in contracts
-        if contract["type"] == "layers"
-        for container in contract["containers"]
-    )
-
-
-# Pixels: of a letter, a room's height, between rooms, beside a room's name, of the picture.
-LETTER, ROOM, GAP, PAD, WIDTH = 7.3, 24, 6, 9, 760
-
-
-def _house(package: str, layers: list[str]) -> Iterator[str]:
-    floors = [re.split(r" [:|] ", layer) for layer in layers]
-    rooms, y = [], GAP
-    for floor in floors:
-        x, top = GAP, y
-        for name in floor:
-            width = LETTER * len(name) + 2 * PAD
-            if x + width > WIDTH - GAP:
-                x, y = GAP, y + ROOM + GAP
-            rooms.append(
-                f'<rect x="{x:.0f}" y="{y}" width="{width:.0f}" height="{ROOM}" rx="3" class="room"/>'
-                f'<text x="{x + PAD:.0f}" y="{y + 16}">{escape(name)}</text>'
-            )
-            x += width + GAP
-        y += ROOM + GAP
-        rooms.insert(0, f'<rect x="0" y="{top - GAP / 2:.0f}" width="{WIDTH}" height="{y - top}" class="floor"/>')
-    described = f"The floors of {package}, from the top: " + "; ".join(", ".join(floor) for floor in floors)
-    yield f'<figure><svg width="{WIDTH}" viewBox="0 0 {WIDTH} {y}" role="img" aria-label="{escape(described)}">'
-    yield from (FLOORS_STYLE, *rooms)
-    yield f"</svg><figcaption><code>{package}</code></figcaption></figure>\n\n"
-
-
-FLOORS_STYLE = (
-    "<style>.floor{fill:var(--md-code-bg-color);stroke:var(--md-default-bg-color);stroke-width:2}"
-    ".room{fill:var(--md-default-bg-color);stroke:var(--md-default-fg-color--light)}"
-    "figure svg{max-width:100%;height:auto}svg text{fill:var(--md-default-fg-color);font:12px monospace}</style>"
-)
-
-
 def _latest() -> dict[str, float]:
     latest: dict[str, float] = json.loads(Path("benchmarks/latest.json").read_text())
     return latest
@@ -148,8 +115,13 @@ def _table(title: str, section: dict[str, Any]) -> Iterator[str]:
         default = (
             "required" if key in required else "" if given in (None, "") or isinstance(given, dict) else _code(given)
         )
-        text = value.get("description", "").replace("\n", " ").replace("|", "\\|")
-        yield f"| `{key}` | {_kind(value)} | {default} | {text} |"
+        yield f"| `{key}` | {_kind(value)} | {default} | {_sentence(value)} |"
+
+
+def _sentence(value: dict[str, Any]) -> str:
+    """What is said of a value, as a cell of a table."""
+    text = str(value.get("description", ""))
+    return (text[:1].upper() + text[1:]).replace("\n", " ").replace("|", "\\|")
 
 
 def _kind(value: dict[str, Any]) -> str:
@@ -174,15 +146,16 @@ BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiv
 
 
 def _code(value: Any) -> str:
-    return f"`{value}`"
+    """As a study file has it."""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 PLACES = {
     "<!-- commands -->": commands_reference,
     "<!-- study file -->": study_file_reference,
+    "<!-- settings -->": settings_table,
     "<!-- scaling -->": scaling_table,
     "<!-- ray tests -->": ray_tests_table,
     "<!-- steps -->": steps_table,
     "<!-- products -->": products_table,
-    "<!-- floors -->": floors_picture,
 }

@@ -3,6 +3,7 @@
 ``python -m study.schema > search_spaces/study.schema.json`` writes it anew.
 """
 
+import inspect
 import json
 import re
 from typing import Any
@@ -60,7 +61,10 @@ def _setting(name: str) -> dict[str, Any]:
 
 def _descriptions() -> dict[str, str]:
     """What ``TrainingConfig`` documents about each setting."""
-    return dict(re.findall(r"^ {8}(\w+): (.+)$", TrainingConfig.__doc__ or "", re.MULTILINE))
+    # Python 3.13 takes the indentation out of docstrings, earlier ones leave it.
+    documented = inspect.cleandoc(TrainingConfig.__doc__ or "")
+    texts = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)$", documented, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in texts}
 
 
 def _options() -> dict[str, Any]:

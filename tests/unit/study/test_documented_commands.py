@@ -8,9 +8,8 @@ import pytest
 import typer
 
 from study.cli import app
-from tests.documents import ROOT, shell_lines
+from tests.documents import PAGES, ROOT, shell_lines
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 INLINE = re.compile(r"`((?:\.venv/bin/)?study [a-z][^`\n]*)`")
 
 
