@@ -1,6 +1,7 @@
 """Build the wheel, install it alone into an empty environment, and run the packaged quick study with it.
 
-``make release-check``. It downloads every dependency anew (minutes), so it is no part of the test suite.
+``make release-check``. It downloads every dependency anew (minutes), so it is no part of the test suite; ``.ci/run``
+runs it after that.
 """
 
 import os
