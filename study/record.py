@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import math
+import re
 import shlex
 import time
 import uuid
@@ -25,6 +26,7 @@ from study.lease import Holding, Lease, hold, holder, read_lease
 from study.pareto import pareto_front
 from study.paths import StudyPaths
 from study.provenance import changes
+from study.sections import MAX_NAME_LENGTH, NAME_PATTERN, PATTERNS
 from study.study_file import StudyFile
 from study.trial_record import Attempt, Failure, FailureKind, Outcome, Phase, Request, State, Trial
 
@@ -87,8 +89,11 @@ class Record:
         """An existing study.
 
         Raises:
-            BadStudyInput: there is none of that name; says which there are.
+            BadStudyInput: that is no name, or there is none of that name; says which there are.
         """
+        # Before it becomes a path: ``..`` and ``/`` lead to what is no study of this folder.
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise BadStudyInput(f"{name!r} is no name of a study, which has {PATTERNS[NAME_PATTERN]}")
         record = cls(StudyPaths(studies, name))
         if not record.exists:
             known = cls.all(studies)
@@ -103,7 +108,7 @@ class Record:
     @classmethod
     def all(cls, studies: Path) -> list["Record"]:
         """Every study of a folder, by name."""
-        return [cls(StudyPaths(studies, plan.parent.name)) for plan in sorted(studies.glob("*/plan.json"))]
+        return [cls(StudyPaths(studies, plan.parent.name)) for plan in sorted(studies.glob("[!.]*/plan.json"))]
 
     @property
     def exists(self) -> bool:
@@ -350,9 +355,11 @@ class Record:
         return name
 
     def free_name(self) -> str:
-        """The first of ``NAME.1``, ``NAME.2``, ... that no study has."""
+        """The first of ``NAME.1``, ``NAME.2``, ... that no study has; a long name is cut, so that it stays one."""
         taken = {path.name for path in self.paths.studies.iterdir()}
-        return next(name for number in itertools.count(1) if (name := f"{self.paths.name}.{number}") not in taken)
+        endings = (f".{number}" for number in itertools.count(1))
+        names = (f"{self.paths.name[: MAX_NAME_LENGTH - len(ending)]}{ending}" for ending in endings)
+        return next(name for name in names if name not in taken)
 
     def state(self) -> str:
         """``running``, how it was concluded, or ``interrupted`` when nobody works on an unfinished study."""

@@ -117,3 +117,19 @@ def test_rm_removes_all_or_none(record: Record, tmp_path: Path) -> None:
     assert running.exit_code == 1
     assert "stop it first" in running.stderr
     assert record.exists
+
+
+def test_rm_removes_nothing_outside_the_folder_of_studies(record: Record, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    refused = study(other, "rm", "../small", "--yes")
+    assert refused.exit_code == 2
+    assert "'../small' is no name of a study" in refused.stderr
+    assert record.exists
+
+
+def test_rm_asks_about_a_damaged_study_as_well(record: Record, tmp_path: Path) -> None:
+    record.paths.plan.write_text("{}")
+    assert "--yes" in study(tmp_path, "rm", "small").stderr
+    assert study(tmp_path, "rm", "small", "--yes").exit_code == 0
+    assert not record.paths.folder.exists()

@@ -1,6 +1,7 @@
 """The record: what a folder says after crashes, ties and second processes."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,22 @@ def test_an_unknown_study_is_answered_with_those_there_are(tmp_path: Path, new_r
         Record.open(tmp_path, "other")
     assert Record.open(tmp_path, "small").study_file.name == "small"
     assert [record.paths for record in Record.all(tmp_path)] == [StudyPaths(tmp_path, "small")]
+
+
+@pytest.mark.parametrize("name", ["../elsewhere/small", "..", ".", "", "/", "small/", "./small", ".small", "small\n"])
+def test_what_is_no_name_of_a_study_leads_to_no_folder(tmp_path: Path, new_record: NewRecord, name: str) -> None:
+    new_record()
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copytree(tmp_path / "small", tmp_path / "elsewhere" / "small")
+    (tmp_path / "plan.json").write_text("{}")
+    for studies in (tmp_path, tmp_path / "elsewhere"):
+        with pytest.raises(BadStudyInput, match="is no name of a study, which has 1 to 64 letters"):
+            Record.open(studies, name)
+
+
+def test_a_folder_that_is_being_removed_is_no_study(tmp_path: Path, new_record: NewRecord) -> None:
+    new_record().paths.folder.rename(tmp_path / ".0123.removed")
+    assert Record.all(tmp_path) == []
 
 
 def test_the_plan_comes_back_as_it_was_locked(tmp_path: Path, new_record: NewRecord) -> None:
@@ -286,6 +303,13 @@ def test_a_study_set_aside_takes_the_next_free_name(tmp_path: Path, new_record: 
     with pytest.raises(BadStudyInput, match=r"there are: small\.1, small\.2$"):
         Record.open(tmp_path, "small")
     assert [trial.key for trial in Record(StudyPaths(tmp_path, "small.1")).trials()] == ["gt/t00"]
+
+
+def test_the_longest_name_leads_to_one_that_is_still_a_name(tmp_path: Path, new_record: NewRecord) -> None:
+    new_record().paths.folder.rename(tmp_path / ("n" * 64))
+    aside = Record.open(tmp_path, "n" * 64).set_aside()
+    assert aside == "n" * 62 + ".1"
+    assert Record.open(tmp_path, aside).exists
 
 
 def test_a_plan_that_was_changed_after_it_was_locked_is_noticed(new_record: NewRecord) -> None:
