@@ -47,6 +47,27 @@ def test_ls_lists_every_study_with_its_question(record: Record, tmp_path: Path) 
     assert rows[1].keys() >= rows[0].keys()
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("plan.json", "{}"),
+        ("amendments.jsonl", "{}\n"),
+        ("trials/gt/t01/outcome.json", '{"state": "no"}'),
+        ("trials/gt/t01/trial.json", "{}"),
+        ("trials/paper/t00/epochs.jsonl", "{}\n"),
+    ],
+)
+def test_a_damaged_study_is_a_row_beside_the_others(record: Record, tmp_path: Path, name: str, content: str) -> None:
+    shutil.copytree(record.paths.folder, tmp_path / "copy")
+    (tmp_path / "copy" / name).write_text(content)
+    rows = {row["study"]: row for row in json.loads(study(tmp_path, "ls", "--json").stdout)}
+    assert (rows["copy"]["state"], rows["small"]["state"]) == ("damaged", "interrupted")
+    assert f"{name} is damaged" in rows["copy"]["reason"]
+    alone = study(tmp_path, "status", "copy")
+    assert alone.exit_code == 1
+    assert f"{name} is damaged" in alone.stderr.replace("\n", "")
+
+
 def test_ls_of_an_empty_folder_says_how_to_begin(tmp_path: Path) -> None:
     assert "study launch FILE" in study(tmp_path, "ls").stdout
     assert json.loads(study(tmp_path, "ls", "--json").stdout) == []
