@@ -58,7 +58,9 @@ def _record(studies: Path) -> Record:
         record.write_references(References(no_windows, no_windows, "kinect_v2", 30.0))
         record.create(study_file, "name: benchmark\n", "0" * 64, {})
         for number in range(TRIALS):
-            request = Request("gt", f"t{number:02d}", "search", number, {}, {"losses": ["gt"]}, [0], STARTED_AT)
+            request = Request(
+                "gt", f"t{number:02d}", "search", number, {}, {"losses": ["gt"], "epochs": EPOCHS}, [0], STARTED_AT
+            )
             trial = record.start(request)
             for epoch in range(1, EPOCHS + 1):
                 means = {f"val/metric{index}": value for index, value in enumerate(values[number, epoch - 1])}

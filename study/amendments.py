@@ -3,7 +3,9 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from hpgan_core.durable import sync
 from study.json_files import append_json, read_json_lines
@@ -11,6 +13,15 @@ from study.paths import StudyPaths
 
 # Sections of the study file that shape no result. They may change whenever a study is gone on with; all else is locked.
 OPERATIONS = ("resources", "tracking", "budget", "storage")
+
+# What the lines of each kind hold.
+_CONTENT: dict[Any, tuple[str, TypeAdapter[Any]]] = {
+    "add_trials": ("trials", TypeAdapter(int)),
+    "more_seeds": ("members", TypeAdapter(int)),
+    "retry_failed": ("trials", TypeAdapter(list[str])),
+    "environment": ("changed", TypeAdapter(dict[str, Annotated[list[Any], Field(min_length=2, max_length=2)]])),
+    **{section: ("section", TypeAdapter(dict[str, Any])) for section in OPERATIONS},
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ def read_amendments(paths: StudyPaths) -> Amendments:
     Raises:
         DamagedRecord: the file is not what was written there.
     """
-    lines: list[dict[str, Any]] = read_json_lines(paths.amendments, dict)
+    lines = read_json_lines(paths.amendments, _line)
     of_kind = {
         kind: [line for line in lines if line["kind"] == kind] for kind in ("add_trials", "more_seeds", "retry_failed")
     }
@@ -51,6 +62,19 @@ def read_amendments(paths: StudyPaths) -> Amendments:
             name: now for line in lines if line["kind"] == "environment" for name, (_, now) in line["changed"].items()
         },
     )
+
+
+def _line(**line: Any) -> dict[str, Any]:
+    """A line as it is.
+
+    Raises:
+        ValueError: it is no amendment.
+    """
+    if line.get("kind") not in _CONTENT:
+        raise ValueError(f"kind {line.get('kind')!r} is unknown")
+    name, content = _CONTENT[line["kind"]]
+    content.validate_python(line.get(name), strict=True)
+    return line
 
 
 def append_amendment(paths: StudyPaths, kind: str, **content: Any) -> None:

@@ -2,8 +2,12 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from hpgan_core.durable import append_line, read_lines, write_durably
 from study.errors import DamagedRecord
@@ -17,12 +21,22 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path, build: Callable[..., T]) -> T:
-    """What ``build`` makes of the object in a file.
+    """What ``build`` makes of the object in a file; a dataclass has its types checked.
 
     Raises:
         DamagedRecord: it is no JSON, or ``build`` does not take it.
     """
     return _build(path, path.read_bytes(), build, "")
+
+
+def plain(kind: type) -> Callable[..., dict[str, Any]]:
+    """What takes an object as it is, if the dataclass ``kind`` can be made of it."""
+
+    def checked(**content: Any) -> dict[str, Any]:
+        _checked(kind, content)
+        return content
+
+    return checked
 
 
 def append_json(path: Path, content: Any) -> None:
@@ -41,6 +55,24 @@ def read_json_lines(path: Path, build: Callable[..., T]) -> list[T]:
 
 def _build(path: Path, text: str | bytes, build: Callable[..., T], where: str) -> T:
     try:
-        return build(**json.loads(text))
+        content = json.loads(text)
+        return cast(T, _checked(build, content)) if is_dataclass(build) else build(**content)
     except (ValueError, TypeError, RecursionError) as error:
         raise DamagedRecord(path, f"{where}holds something else than was written there ({error})") from error
+
+
+def _checked(kind: Callable[..., T], content: Any) -> T:
+    """A dataclass made of an object that has its fields and no others, each of its type."""
+    for name, adapter in _adapters(kind).items():
+        if name in content:
+            try:
+                adapter.validate_python(content[name], strict=True)
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise ValueError(": ".join((name, *map(str, first["loc"]), first["msg"]))) from error
+    return kind(**content)
+
+
+@cache
+def _adapters(kind: Callable[..., Any]) -> dict[str, TypeAdapter[Any]]:
+    return {name: TypeAdapter(hint) for name, hint in get_type_hints(kind).items()}

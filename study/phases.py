@@ -15,10 +15,12 @@ from hpgan_core.config import TrainingConfig
 from hpgan_core.trainable import EpochReport
 from study.agenda import is_superseded, lacking_requests, planned_trials, waiting_retries
 from study.budget import Pace, Spending
+from study.errors import DamagedRecord
 from study.job import Job
 from study.record import Attempt, Failure, Outcome, Phase, Record, Request, State, Trial
 from study.search import ArmSearch, database_url, open_storage
 from study.space import active_parameters, configuration
+from study.trial_record import search_name
 from study.warm_start import read_lessons
 
 LOGGER = logging.getLogger(__name__)
@@ -101,8 +103,9 @@ class _Phase:
 
     def on_epoch(self, key: str, report: EpochReport) -> bool:
         running = self.running[key]
-        if report.epoch > running.last_epoch:
-            # A resumed process tells again what is known.
+        # A resumed process tells again what is known, and one that is to stop may tell more: the outcome has been
+        # written over the epochs before it.
+        if report.epoch > running.last_epoch and running.trial.outcome is None:
             epoch = asdict(replace(report, motions=None)) | {"time": self.record.now()}
             del epoch["motions"]
             running.trial.append_epoch(epoch)
@@ -200,7 +203,12 @@ class SearchPhase(_Phase):
         """
         search = self.arms[arm]
         for trial in self.record.trials(arm, "search"):
+            self._expect_values_of(trial)
             search.adopt(trial.request.number, trial.request.parameters)
+        recorded = len(self.record.trials(arm, "search"))
+        for number in filter(search.has_results, range(recorded, search.asked())):
+            folder = self.record.paths.trial(arm, search_name(number)).folder
+            raise DamagedRecord(folder, "it is missing, and the search's database has its results")
         for number, values in search.open_trials().items():
             self.record.start(self.request(arm, number, values))
         trials = self.record.trials(arm, "search")
@@ -218,11 +226,21 @@ class SearchPhase(_Phase):
                 self.tell(trial, outcome)
         return [trial for trial in open_trials if trial.outcome is None]
 
+    def _expect_values_of(self, trial: Trial) -> None:
+        """The values of a trial must be such as its arm has.
+
+        Raises:
+            DamagedRecord: they are others.
+        """
+        parameters, values = active_parameters(self.study_file, trial.request.arm), trial.request.parameters
+        if values.keys() != parameters.keys() or not all(parameters[name].contains(values[name]) for name in values):
+            raise DamagedRecord(trial.paths.request, "its parameters are not those that its arm has")
+
     def request(self, arm: str, number: int, values: Mapping[str, Any], retried: Trial | None = None) -> Request:
         search = self.study_file.search
         return Request(
             arm=arm,
-            trial=f"t{number:02d}",
+            trial=search_name(number),
             phase="search",
             number=number,
             parameters=dict(values),

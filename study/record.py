@@ -5,12 +5,13 @@ import io
 import itertools
 import json
 import math
+import re
 import shlex
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -20,13 +21,14 @@ import numpy as np
 from hpgan_core.durable import sync, write_durably
 from study.amendments import OPERATIONS, Amendments, append_amendment, read_amendments
 from study.errors import BadStudyInput, DamagedRecord
-from study.json_files import append_json, read_json, read_json_lines, write_json
+from study.json_files import append_json, plain, read_json, read_json_lines, write_json
 from study.lease import Holding, Lease, hold, holder, read_lease
 from study.pareto import pareto_front
 from study.paths import StudyPaths
 from study.provenance import changes
+from study.sections import MAX_NAME_LENGTH, NAME_PATTERN, PATTERNS
 from study.study_file import StudyFile
-from study.trial_record import Attempt, Failure, FailureKind, Outcome, Phase, Request, State, Trial
+from study.trial_record import Attempt, Failure, FailureKind, Outcome, Phase, Request, State, Trial, search_name
 
 __all__ = [
     "CONFIRM", "Attempt", "Conclusion", "Failure", "FailureKind", "Opening", "Outcome", "Phase", "Record", "References",
@@ -40,11 +42,19 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 
 @dataclass(frozen=True)
 class Conclusion:
-    """How a whole study ended: ``finished``, ``budget_spent``, ``too_many_failed`` or ``failed``, and why."""
+    """How a whole study ended.
+
+    Attributes:
+        state: ``finished``, ``budget_spent``, ``too_many_failed`` or ``failed``.
+        reason: why.
+        ended_at: seconds since 1970.
+        trials: how many had ended in each arm; nothing in records that are older than it.
+    """
 
     state: str
     reason: str | None
     ended_at: float
+    trials: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,18 @@ class References:
     frame_rate_hz: float
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What ``plan.json`` holds; see ``Record.plan``."""
+
+    id: str
+    file: dict[str, Any]
+    data_digest: str
+    environment: dict[str, Any]
+    created_at: float
+    digest: str = ""
+
+
 class Record:
     """A study folder."""
 
@@ -87,8 +109,11 @@ class Record:
         """An existing study.
 
         Raises:
-            BadStudyInput: there is none of that name; says which there are.
+            BadStudyInput: that is no name, or there is none of that name; says which there are.
         """
+        # Before it becomes a path: ``..`` and ``/`` lead to what is no study of this folder.
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise BadStudyInput(f"{name!r} is no name of a study, which has {PATTERNS[NAME_PATTERN]}")
         record = cls(StudyPaths(studies, name))
         if not record.exists:
             known = cls.all(studies)
@@ -103,7 +128,7 @@ class Record:
     @classmethod
     def all(cls, studies: Path) -> list["Record"]:
         """Every study of a folder, by name."""
-        return [cls(StudyPaths(studies, plan.parent.name)) for plan in sorted(studies.glob("*/plan.json"))]
+        return [cls(StudyPaths(studies, plan.parent.name)) for plan in sorted(studies.glob("[!.]*/plan.json"))]
 
     @property
     def exists(self) -> bool:
@@ -135,7 +160,7 @@ class Record:
         Raises:
             DamagedRecord: the file is not what was written there.
         """
-        return read_json(self.paths.plan, dict)
+        return read_json(self.paths.plan, plain(_Plan))
 
     def plan_digest(self) -> str:
         """SHA-256 over study file, data digest and code version, as written before the first trial.
@@ -212,10 +237,13 @@ class Record:
         return trial
 
     def trials(self, arm: str | None = None, phase: Phase | None = None) -> list[Trial]:
-        """Trials in the order of arms and names."""
+        """Trials in the order of arms and names.
+
+        Raises:
+            DamagedRecord: of the numbers of an arm's search trials one is missing.
+        """
         arms = [arm] if arm is not None else list(self.study_file.arms)
-        trials = [self.trial(name, folder.name) for name in arms for folder in (self.paths.trials / name).glob("*")]
-        started = [trial for trial in trials if trial.paths.request.exists()]
+        started = [trial for name in arms for trial in self._started(name)]
         chosen = [trial for trial in started if phase is None or trial.request.phase == phase]
         # t100 comes after t99.
         return sorted(
@@ -227,6 +255,22 @@ class Record:
                 trial.request.trial,
             ),
         )
+
+    def _started(self, arm: str) -> list[Trial]:
+        """The trials of an arm that have a request, in no order."""
+        trials = [self.trial(arm, folder.name) for folder in (self.paths.trials / arm).glob("*")]
+        started = {trial.request.trial: trial for trial in trials if trial.paths.request.exists()}
+        numbers = [trial.request.number for trial in started.values() if trial.request.phase == "search"]
+        for name in map(search_name, range(max(numbers, default=0))):
+            if name in started:
+                continue
+            # It may have come while the folder was listed.
+            started[name] = self.trial(arm, name)
+            if not started[name].paths.request.exists():
+                raise DamagedRecord(
+                    started[name].paths.request, "it is missing, and later trials of this arm are there"
+                )
+        return list(started.values())
 
     def find(self, key: str) -> Trial:
         """The trial ``ARM/TRIAL``.
@@ -333,11 +377,26 @@ class Record:
 
     def conclude(self, state: str, reason: str | None) -> None:
         """Write how the study as a whole ended."""
-        write_json(self.paths.conclusion, asdict(Conclusion(state, reason, time.time())))
+        ended = {arm: self._ended(arm) for arm in self.study_file.arms}
+        write_json(self.paths.conclusion, asdict(Conclusion(state, reason, time.time(), ended)))
 
     def conclusion(self) -> Conclusion | None:
-        """How the study ended; None before it has."""
-        return read_json(self.paths.conclusion, Conclusion) if self.paths.conclusion.exists() else None
+        """How the study ended; None before it has.
+
+        Raises:
+            DamagedRecord: it is not what was written there, or an arm has fewer trials than it had then.
+        """
+        if not self.paths.conclusion.exists():
+            return None
+        conclusion = read_json(self.paths.conclusion, Conclusion)
+        for arm, ended in conclusion.trials.items():
+            if (there := self._ended(arm)) < ended:
+                text = f"{ended} of its trials had ended when the study did, and {there} are there"
+                raise DamagedRecord(self.paths.trials / arm, text)
+        return conclusion
+
+    def _ended(self, arm: str) -> int:
+        return sum(trial.outcome is not None for trial in self.trials(arm))
 
     def reopen(self) -> None:
         """There may be more to do."""
@@ -350,9 +409,11 @@ class Record:
         return name
 
     def free_name(self) -> str:
-        """The first of ``NAME.1``, ``NAME.2``, ... that no study has."""
+        """The first of ``NAME.1``, ``NAME.2``, ... that no study has; a long name is cut, so that it stays one."""
         taken = {path.name for path in self.paths.studies.iterdir()}
-        return next(name for number in itertools.count(1) if (name := f"{self.paths.name}.{number}") not in taken)
+        endings = (f".{number}" for number in itertools.count(1))
+        names = (f"{self.paths.name[: MAX_NAME_LENGTH - len(ending)]}{ending}" for ending in endings)
+        return next(name for name in names if name not in taken)
 
     def state(self) -> str:
         """``running``, how it was concluded, or ``interrupted`` when nobody works on an unfinished study."""

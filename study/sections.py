@@ -18,16 +18,17 @@ DEFAULT_KEEP = 0.5
 BY_SUBJECT, DEFAULT_TEST = "by_subject", 0.2
 
 # Names become folders, tags and parts of command lines.
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+MAX_NAME_LENGTH = 64
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 _ARM = r"^[A-Za-z0-9_][A-Za-z0-9_+.-]{0,63}$"
 _METRIC = r"^val/[a-z0-9_]+$"
 PATTERNS = {
-    _NAME: "1 to 64 letters, digits, _ . or -, the first a letter or digit",
+    NAME_PATTERN: "1 to 64 letters, digits, _ . or -, the first a letter or digit",
     _ARM: "1 to 64 letters, digits, _ + . or -, the first a letter, digit or _",
     _METRIC: "val/ and the name of a metric, such as val/score",
 }
 
-Name = Annotated[str, StringConstraints(pattern=_NAME)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 ArmName = Annotated[str, StringConstraints(pattern=_ARM)]
 # YAML has lists only; strictness would ask for a Python tuple.
 Words = Annotated[tuple[str, ...], Field(strict=False)]

@@ -4,16 +4,18 @@ The request says what to train, ``attempts.jsonl`` who trained it where, ``epoch
 how it ended. A trial without an outcome is running or was interrupted.
 """
 
+import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
-from hpgan_core.durable import sync
-from study.json_files import append_json, read_json, read_json_lines, write_json
+from hpgan_core.durable import read_lines, sync
+from study.errors import DamagedRecord
+from study.json_files import append_json, plain, read_json, read_json_lines, write_json
 from study.paths import TrialPaths
 
 State = Literal["complete", "pruned", "failed"]
@@ -48,6 +50,10 @@ class Request:
     started_at: float
     retry_of: str | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.settings.get("epochs"), int):
+            raise ValueError("settings have no number of epochs")
+
     @property
     def key(self) -> str:
         return f"{self.arm}/{self.trial}"
@@ -57,6 +63,11 @@ class Request:
         """Epochs of all members, if it is not stopped early."""
         epochs: int = self.settings["epochs"]
         return len(self.seeds) * epochs
+
+
+def search_name(number: int) -> str:
+    """What a search trial is called."""
+    return f"t{number:02d}"
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,7 @@ class Outcome:
         ended_at: seconds since 1970.
         kind: the kind of failure.
         seconds: training time of all epochs.
+        epochs_sha256: of the lines of ``epochs.jsonl``; None in records that are older than it.
     """
 
     state: State
@@ -88,6 +100,7 @@ class Outcome:
     ended_at: float
     kind: FailureKind | None = None
     seconds: float = 0.0
+    epochs_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +127,26 @@ class Attempt:
     environment: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class _Epoch:
+    """A line of ``epochs.jsonl``: a ``hpgan_core.trainable.EpochReport``, and when it came, in seconds since 1970."""
+
+    epoch: int
+    members: dict[str, list[float]]
+    mean: dict[str, float]
+    spread: dict[str, float]
+    diverged: int
+    seconds: float
+    time: float
+    # Not in the oldest records.
+    outcomes: list[str] = field(default_factory=list)
+    collapsed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.members and not self.members.keys() >= self.mean.keys() | self.spread.keys():
+            raise ValueError("mean and spread have metrics that members has not")
+
+
 class Trial:
     """A trial as its folder tells it. Request and outcome never change once they are there.
 
@@ -128,7 +161,16 @@ class Trial:
 
     @cached_property
     def request(self) -> Request:
-        return read_json(self.paths.request, Request)
+        """What it trains.
+
+        Raises:
+            DamagedRecord: it is not what was written there, or of another trial.
+        """
+        request, folder = read_json(self.paths.request, Request), self.paths.folder
+        misnamed = request.phase == "search" and request.trial != search_name(request.number)
+        if misnamed or (request.arm, request.trial) != (folder.parent.name, folder.name):
+            raise DamagedRecord(self.paths.request, f"it is of {request.key}, number {request.number} of the search")
+        return request
 
     @property
     def key(self) -> str:
@@ -146,8 +188,27 @@ class Trial:
         return outcome.state if outcome else "running"
 
     def epochs(self) -> list[dict[str, Any]]:
-        """Every recorded epoch; a last line that a crash cut short is left out."""
-        return read_json_lines(self.paths.epochs, dict)
+        """Every recorded epoch; a last line that a crash cut short is left out.
+
+        Raises:
+            DamagedRecord: they are not those that were written there, or that the outcome was written after.
+        """
+        epochs = read_json_lines(self.paths.epochs, plain(_Epoch))
+        if [epoch["epoch"] for epoch in epochs] != list(range(1, len(epochs) + 1)):
+            raise DamagedRecord(self.paths.epochs, "it does not hold epoch after epoch from the first on")
+        if (outcome := self.outcome) is not None:
+            if len(epochs) != outcome.epochs:
+                text = f"it holds {len(epochs)} epochs, and the trial ended after epoch {outcome.epochs}"
+                raise DamagedRecord(self.paths.epochs, text)
+            if outcome.epochs_sha256 not in (None, self._epochs_sha256()):
+                raise DamagedRecord(self.paths.epochs, "it has been changed since the trial ended")
+        return epochs
+
+    def _epochs_sha256(self) -> str:
+        digest = hashlib.sha256()
+        for line in read_lines(self.paths.epochs):
+            digest.update(f"{line}\n".encode())
+        return digest.hexdigest()
 
     def last_epoch(self) -> int:
         epochs = self.epochs()
@@ -165,7 +226,7 @@ class Trial:
         epochs = self.epochs()
         last_epoch = epochs[-1]["epoch"] if epochs else 0
         seconds = sum(epoch["seconds"] for epoch in epochs)
-        outcome = Outcome(state, last_epoch, objective, cause, self.now(), kind, seconds)
+        outcome = Outcome(state, last_epoch, objective, cause, self.now(), kind, seconds, self._epochs_sha256())
         if epochs:
             # No outcome without the epochs that it speaks of.
             sync(self.paths.epochs)

@@ -44,7 +44,8 @@ def run(names: list[str], *, sure: bool, studies: Path, console: Console) -> Non
 
 def _ask(record: Record, console: Console) -> None:
     size = decimal(folder_bytes(record.paths.folder))
-    trials = len(record.trials())
+    # Of a damaged record no more can be said, and it may be removed as well.
+    trials = len(list(record.paths.trials.glob("*/*/trial.json")))
     if not console.is_terminal:
         raise BadStudyInput(f"removing {record.paths.folder} cannot be undone; say so with --yes")
     if not typer.confirm(f"Remove {record.paths.folder} with {trials} trials, {size}? It cannot be undone."):

@@ -73,6 +73,10 @@ class ArmSearch:
         """Number and values of the trials that have no outcome yet."""
         return dict(self._open)
 
+    def has_results(self, number: int) -> bool:
+        """Whether more than the values of a trial is known: an epoch, or how it ended."""
+        return number not in self._open or number in self._last
+
     def ask(self) -> tuple[int, Values]:
         """The next trial's number and parameter values; the first has every parameter's default.
 

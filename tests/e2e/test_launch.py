@@ -132,6 +132,13 @@ def test_reproduce_tells_a_changed_record_from_its_own_numbers(
     lines[-1]["members"]["val/score"] = [value + 9.0 for value in lines[-1]["members"]["val/score"]]
     epochs.write_text("".join(json.dumps(line) + "\n" for line in lines))
     run = run_study(tmp_path, "reproduce", "small", "gt/confirm")
+    assert run.returncode == 1
+    assert "epochs.jsonl is damaged: it has been changed since the trial ended" in run.stderr
+
+    # Records that are older than this digest have none.
+    outcome = epochs.with_name("outcome.json")
+    outcome.write_text(json.dumps(json.loads(outcome.read_text()) | {"epochs_sha256": None}))
+    run = run_study(tmp_path, "reproduce", "small", "gt/confirm")
     assert run.returncode == 3
     assert "gt/confirm: grade F, not reproduced; first difference: epoch 2, val/score, member 2: " in run.stderr
     assert run.stderr.rstrip().endswith("the environment is the recorded one")

@@ -35,7 +35,7 @@ def confirm(record: Record, add_trial: AddTrial, arm: str, ade: float) -> None:
     values = {f"test/{metric}": [1.0] * 3 for metric in METRICS} | {"test/ade": list(ade + NOISE)}
     members = {"val/score": [0.2] * 3} | values
     mean = {name: float(np.mean(own)) for name, own in members.items()}
-    line = {"epoch": 4, "members": members, "mean": mean, "spread": {}, "diverged": 0, "seconds": 2.0, "time": 0.0}
+    line = {"epoch": 1, "members": members, "mean": mean, "spread": {}, "diverged": 0, "seconds": 2.0, "time": 0.0}
     trial.append_epoch(line)
     trial.close("complete", 0.2)
 

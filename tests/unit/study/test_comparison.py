@@ -24,7 +24,7 @@ def confirmed(record: Record, add_trial: AddTrial, arm: str, ade: list[float]) -
     test = {f"test/{name}": ade for name in METRICS}
     members = {"val/score": [math.nan if math.isnan(value) else 0.2 for value in ade]} | test
     mean = {name: sum(values[i] for i in healthy) / len(healthy) for name, values in members.items()}
-    line = {"epoch": 4, "members": members, "mean": mean, "spread": {}, "diverged": len(ade) - len(healthy)}
+    line = {"epoch": 1, "members": members, "mean": mean, "spread": {}, "diverged": len(ade) - len(healthy)}
     trial.append_epoch(line | {"seconds": 2.0, "time": 0.0})
     trial.close("complete", mean["val/score"])
 
@@ -126,7 +126,7 @@ def test_of_several_objectives_the_front_is_told_and_the_objective_picks_from_it
     )
     for number, (score, ade, apd) in enumerate([(0.3, 1.0, 5.0), (0.2, 2.0, 9.0), (0.1, 2.5, 8.0), (0.2, 0.5, 1.0)]):
         trial = add_trial(record, "gt", f"t{number:02d}", [], state=None)
-        line = {"epoch": 4, "members": {"val/score": [score, score]}, "mean": {"val/ade": ade, "val/apd": apd}}
+        line = {"epoch": 1, "members": {}, "mean": {"val/ade": ade, "val/apd": apd}}
         trial.append_epoch(line | {"spread": {}, "diverged": 0, "seconds": 1.0, "time": 0.0})
         trial.close("complete", score)
     comparison = compare(record)
@@ -171,7 +171,7 @@ def test_an_arm_of_which_every_member_diverged_is_judged_and_not_forgotten(
     nan = [math.nan] * 3
     lost.append_epoch(
         {
-            "epoch": 2,
+            "epoch": 1,
             "members": {"val/score": nan},
             "mean": {},
             "spread": {},
@@ -180,7 +180,7 @@ def test_an_arm_of_which_every_member_diverged_is_judged_and_not_forgotten(
             "time": 0.0,
         }
     )
-    lost.close("failed", None, "every member diverged by epoch 2", "diverged")
+    lost.close("failed", None, "every member diverged by epoch 1", "diverged")
     content = plain(record)
     gt = content["arms"]["gt"]
     assert (gt["phase"], gt["n_members"], gt["n_diverged"]) == ("confirm", 0, 3)

@@ -48,6 +48,27 @@ def test_ls_lists_every_study_with_its_question(record: Record, tmp_path: Path) 
     assert rows[1].keys() >= rows[0].keys()
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("plan.json", "{}"),
+        ("amendments.jsonl", "{}\n"),
+        ("trials/gt/t01/outcome.json", '{"state": "no"}'),
+        ("trials/gt/t01/trial.json", "{}"),
+        ("trials/paper/t00/epochs.jsonl", "{}\n"),
+    ],
+)
+def test_a_damaged_study_is_a_row_beside_the_others(record: Record, tmp_path: Path, name: str, content: str) -> None:
+    shutil.copytree(record.paths.folder, tmp_path / "copy")
+    (tmp_path / "copy" / name).write_text(content)
+    rows = {row["study"]: row for row in json.loads(study(tmp_path, "ls", "--json").stdout)}
+    assert (rows["copy"]["state"], rows["small"]["state"]) == ("damaged", "interrupted")
+    assert f"{name} is damaged" in rows["copy"]["reason"]
+    alone = study(tmp_path, "status", "copy")
+    assert alone.exit_code == 1
+    assert f"{name} is damaged" in alone.stderr.replace("\n", "")
+
+
 def test_ls_of_an_empty_folder_says_how_to_begin(tmp_path: Path) -> None:
     assert "study launch FILE" in study(tmp_path, "ls").stdout
     assert json.loads(study(tmp_path, "ls", "--json").stdout) == []
@@ -154,3 +175,19 @@ def test_ui_says_that_its_port_is_taken_before_it_begins(
         ended.stderr == f"study: --port: 127.0.0.1:{port} cannot be used: Address already in use; name another port\n"
     )
     assert not record.paths.mlflow_database.exists()
+
+
+def test_rm_removes_nothing_outside_the_folder_of_studies(record: Record, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    refused = study(other, "rm", "../small", "--yes")
+    assert refused.exit_code == 2
+    assert "'../small' is no name of a study" in refused.stderr
+    assert record.exists
+
+
+def test_rm_asks_about_a_damaged_study_as_well(record: Record, tmp_path: Path) -> None:
+    record.paths.plan.write_text("{}")
+    assert "--yes" in study(tmp_path, "rm", "small").stderr
+    assert study(tmp_path, "rm", "small", "--yes").exit_code == 0
+    assert not record.paths.folder.exists()

@@ -1,6 +1,7 @@
 """The phases as foremen, without Ray: what they ask for, what they write, what they stop."""
 
 import math
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from hpgan_core.trainable import EpochReport
 from study.agenda import FIRST_CONFIRM_SEED, retriable
 from study.budget import Pace
 from study.comparison import compare
+from study.errors import DamagedRecord
 from study.phases import ConfirmPhase, SearchPhase
 from study.record import Failure, FailureKind, Outcome, Record, Trial
 
@@ -294,6 +296,75 @@ def test_an_interrupted_confirmation_goes_on_and_a_finished_one_is_left_alone(ne
     assert resumed.next_job() is None
     train(resumed, job.key, [0.5] * 4)
     assert [epoch["epoch"] for epoch in record.trial("gt", "confirm").epochs()] == [1, 2, 3, 4]
+
+
+# What the record has lost
+
+
+def test_a_trial_that_the_database_has_results_of_cannot_be_lost(new_record: NewRecord) -> None:
+    record = new_record()
+    run_search(record, lambda key: [0.5] * 4)
+    shutil.rmtree(record.trial("gt", "t03").paths.folder)
+    with pytest.raises(DamagedRecord, match=r"gt/t03 is damaged: it is missing, and the search's database has its res"):
+        SearchPhase(Record(record.paths), [])
+
+
+def test_an_open_trial_with_epochs_cannot_be_lost_either(new_record: NewRecord) -> None:
+    record = new_record()
+    phase = SearchPhase(record, [])
+    job = phase.next_job()
+    assert job is not None
+    phase.on_epoch(job.key, report(1, 0.5))
+    shutil.rmtree(record.trial("none", "t00").paths.folder)
+    with pytest.raises(DamagedRecord, match="none/t00 is damaged"):
+        SearchPhase(Record(record.paths), [])
+
+
+def test_a_trial_that_a_driver_died_over_before_the_record_had_it_is_begun(new_record: NewRecord) -> None:
+    record = new_record()
+    phase = SearchPhase(record, [])
+    job = phase.next_job()
+    assert job is not None
+    first = record.trial("none", "t00").request
+    shutil.rmtree(record.trial("none", "t00").paths.folder)
+    again = SearchPhase(Record(record.paths), []).next_job()
+    assert again is not None
+    assert again.key == job.key
+    assert Record(record.paths).trial("none", "t00").request.parameters == first.parameters
+
+
+def test_the_first_trial_cannot_be_lost_together_with_the_database(new_record: NewRecord) -> None:
+    record = new_record()
+    run_search(record, lambda key: [0.5] * 4)
+    shutil.rmtree(record.trial("gt", "t00").paths.folder)
+    record.paths.optuna.unlink()
+    with pytest.raises(DamagedRecord, match=r"gt/t00/trial\.json is damaged"):
+        SearchPhase(Record(record.paths), [])
+
+
+def test_values_that_an_arm_cannot_have_are_damage(new_record: NewRecord) -> None:
+    record = new_record()
+    run_search(record, lambda key: [0.5] * 4)
+    path = record.trial("gt", "t00").paths.request
+    text = path.read_text()
+    for changed in (
+        text.replace('"gt_weight"', '"gt_weighu"', 1),
+        text.replace('"lambda_gp": 1', '"lambda_gp": -1', 1),
+    ):
+        assert changed != text
+        path.write_text(changed)
+        with pytest.raises(DamagedRecord, match=r"gt/t00/trial\.json is damaged: its parameters are not those"):
+            SearchPhase(Record(record.paths), [])
+
+
+def test_what_a_process_tells_after_its_trials_end_is_not_recorded(new_record: NewRecord) -> None:
+    record = new_record()
+    phase = SearchPhase(record, [])
+    job = phase.next_job()
+    assert job is not None
+    assert phase.on_epoch(job.key, report(1, [0.5, math.nan]))
+    assert phase.on_epoch(job.key, report(2, 0.5))
+    assert len(Record(record.paths).trial("none", "t00").epochs()) == 1
 
 
 # What is stopped with the study

@@ -1,6 +1,7 @@
 """The record: what a folder says after crashes, ties and second processes."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,11 +30,12 @@ def test_a_trial_that_is_started_again_keeps_its_first_request(new_record: NewRe
 
 def test_trials_come_in_the_order_of_arms_and_numbers(new_record: NewRecord, add_trial: AddTrial) -> None:
     record = new_record()
-    for arm, name in (("paper", "t00"), ("none", "t100"), ("none", "confirm"), ("none", "t11"), ("gt", "t01")):
+    names = [f"t{number:02d}" for number in range(101)]
+    for arm, name in (("paper", "t00"), ("none", "confirm"), *(("none", name) for name in names), ("gt", "t00")):
         add_trial(record, arm, name, [0.5])
-    keys = ["none/t11", "none/t100", "none/confirm", "gt/t01", "paper/t00"]
+    keys = [*(f"none/{name}" for name in names), "none/confirm", "gt/t00", "paper/t00"]
     assert [trial.key for trial in record.trials()] == keys
-    assert [trial.key for trial in record.trials("none", "search")] == keys[:2]
+    assert [trial.key for trial in record.trials("none", "search")] == keys[:101]
     assert [trial.key for trial in record.trials(phase="confirm")] == ["none/confirm"]
 
 
@@ -56,7 +58,7 @@ def test_the_winner_is_the_best_complete_trial(
 
 def test_the_first_of_equal_trials_wins(new_record: NewRecord, add_trial: AddTrial) -> None:
     record = new_record()
-    for number in (0, 1, 2, 10):
+    for number in range(11):
         add_trial(record, "gt", f"t{number:02d}", [0.5 if number == 0 else 0.25])
     winner, best = record.winner("gt"), record.best()
     assert winner is not None
@@ -118,6 +120,22 @@ def test_an_unknown_study_is_answered_with_those_there_are(tmp_path: Path, new_r
     assert [record.paths for record in Record.all(tmp_path)] == [StudyPaths(tmp_path, "small")]
 
 
+@pytest.mark.parametrize("name", ["../elsewhere/small", "..", ".", "", "/", "small/", "./small", ".small", "small\n"])
+def test_what_is_no_name_of_a_study_leads_to_no_folder(tmp_path: Path, new_record: NewRecord, name: str) -> None:
+    new_record()
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copytree(tmp_path / "small", tmp_path / "elsewhere" / "small")
+    (tmp_path / "plan.json").write_text("{}")
+    for studies in (tmp_path, tmp_path / "elsewhere"):
+        with pytest.raises(BadStudyInput, match="is no name of a study, which has 1 to 64 letters"):
+            Record.open(studies, name)
+
+
+def test_a_folder_that_is_being_removed_is_no_study(tmp_path: Path, new_record: NewRecord) -> None:
+    new_record().paths.folder.rename(tmp_path / ".0123.removed")
+    assert Record.all(tmp_path) == []
+
+
 def test_the_plan_comes_back_as_it_was_locked(tmp_path: Path, new_record: NewRecord) -> None:
     made = new_record()
     opened = Record.open(tmp_path, "small")
@@ -146,7 +164,9 @@ def test_what_is_written_about_the_study_comes_back(new_record: NewRecord) -> No
     assert again.baselines() == {"zero_velocity": {"test/ade": 1.0}}
     ended = again.conclusion()
     assert ended is not None
-    assert ended == Conclusion("failed", "the disk is full", pytest.approx(time.time(), abs=60))
+    assert ended == Conclusion(
+        "failed", "the disk is full", pytest.approx(time.time(), abs=60), {"none": 0, "gt": 0, "paper": 0}
+    )
 
 
 def test_a_study_is_running_interrupted_finished(tmp_path: Path, new_record: NewRecord) -> None:
@@ -232,6 +252,81 @@ def test_a_damaged_file_of_a_trial_is_named(new_record: NewRecord, add_trial: Ad
         _ = (again.request, again.outcome, again.attempts(), again.epochs())
 
 
+AMENDMENTS = (
+    {"kind": "add_trials", "trials": "x"},
+    {"kind": "add_trials"},
+    {"kind": "more_seeds", "membdrs": 1},
+    {"kind": "retry_failed", "trials": 3},
+    {"kind": "resources", "section": None},
+    {"kind": "environment", "changed": {"torch": ["1.0"]}},
+    {"kind": "ade_trials", "trials": 1},
+    {},
+)
+
+
+@pytest.mark.parametrize("line", AMENDMENTS)
+def test_a_line_that_is_no_amendment_is_named(new_record: NewRecord, line: dict[str, Any]) -> None:
+    record = new_record()
+    record.amend("add_trials", trials=1)
+    with record.paths.amendments.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    with pytest.raises(DamagedRecord, match=r"amendments\.jsonl is damaged: line 2 holds something else"):
+        _ = Record(record.paths).amendments
+
+
+@pytest.mark.parametrize("key", ["id", "file", "data_digest", "environment", "created_at"])
+def test_a_plan_without_a_part_of_it_is_named(new_record: NewRecord, key: str) -> None:
+    record = new_record()
+    record.paths.plan.write_text(json.dumps({name: of for name, of in record.plan.items() if name != key}))
+    with pytest.raises(DamagedRecord, match=rf"plan\.json is damaged: .*{key}"):
+        _ = Record(record.paths).plan
+
+
+@pytest.mark.parametrize("lost", ["t01", "t01/trial.json"])
+def test_a_search_trial_that_is_missing_before_others_is_named(
+    new_record: NewRecord, add_trial: AddTrial, lost: str
+) -> None:
+    record = new_record()
+    for number in range(3):
+        add_trial(record, "gt", f"t{number:02d}", [0.5])
+    path = record.paths.trials / "gt" / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(DamagedRecord, match=r"gt/t01/trial\.json is damaged: it is missing, and later trials"):
+        Record(record.paths).trials()
+
+
+def test_a_trial_that_comes_while_the_folder_is_listed_is_not_missing(
+    new_record: NewRecord, add_trial: AddTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = new_record()
+    for number in range(2):
+        add_trial(record, "gt", f"t{number:02d}", [0.5])
+    listed = [record.paths.trials / "gt" / "t01"]
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: listed if folder.name == "gt" else [])
+    assert [trial.key for trial in Record(record.paths).trials()] == ["gt/t00", "gt/t01"]
+
+
+@pytest.mark.parametrize("lost", ["gt/t01", "gt/t01/outcome.json", "gt/confirm", "gt"])
+def test_a_study_that_has_ended_misses_every_trial_that_it_had(
+    new_record: NewRecord, add_trial: AddTrial, lost: str
+) -> None:
+    record = new_record()
+    for name in ("t00", "t01", "confirm"):
+        add_trial(record, "gt", name, [0.5])
+    record.conclude("finished", None)
+    assert Record(record.paths).state() == "finished"
+    path = record.paths.trials / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(DamagedRecord, match=r"trials/gt is damaged: 3 of its trials had ended when the study did, "):
+        Record(record.paths).state()
+
+
+def test_a_conclusion_of_an_earlier_version_is_read(new_record: NewRecord) -> None:
+    record = new_record()
+    record.paths.conclusion.write_text('{"state": "finished", "reason": null, "ended_at": 1700000000.0}')
+    assert record.conclusion() == Conclusion("finished", None, 1_700_000_000.0)
+
+
 def test_what_is_not_locked_can_be_amended_and_the_last_word_counts(new_record: NewRecord, study_with: Any) -> None:
     record = new_record()
     record.amend_operations(study_with(resources={"max_concurrent": 3}, budget={"device_hours": 2.0}))
@@ -288,6 +383,13 @@ def test_a_study_set_aside_takes_the_next_free_name(tmp_path: Path, new_record: 
     assert [trial.key for trial in Record(StudyPaths(tmp_path, "small.1")).trials()] == ["gt/t00"]
 
 
+def test_the_longest_name_leads_to_one_that_is_still_a_name(tmp_path: Path, new_record: NewRecord) -> None:
+    new_record().paths.folder.rename(tmp_path / ("n" * 64))
+    aside = Record.open(tmp_path, "n" * 64).set_aside()
+    assert aside == "n" * 62 + ".1"
+    assert Record.open(tmp_path, aside).exists
+
+
 def test_a_plan_that_was_changed_after_it_was_locked_is_noticed(new_record: NewRecord) -> None:
     record = new_record()
     assert record.plan_digest() == record.plan["digest"]
@@ -306,5 +408,5 @@ def test_a_plans_digest_is_the_same_in_every_version(new_record: NewRecord) -> N
     record = new_record()
     digest = "00c8d7633eae4b165655d34f1c9f1edec68119b0be2e1b8673d3f711e871ffe3"  # pragma: allowlist secret
     locked = {"file": {"b": 1, "a": 2}, "data_digest": "0" * 64, "environment": {"code": "1.0", "python": "3"}}
-    record.paths.plan.write_text(json.dumps(locked | {"digest": digest}))
+    record.paths.plan.write_text(json.dumps(locked | {"id": "0", "created_at": 0.0, "digest": digest}))
     assert Record(record.paths).plan_digest() == digest

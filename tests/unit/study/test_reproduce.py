@@ -34,7 +34,7 @@ def trained(record: Record, data: MotionData, settings: dict[str, Any], phase: P
     trial = record.start(request)
 
     def write(report: EpochReport) -> None:
-        line = asdict(replace(report, motions=None))
+        line = asdict(replace(report, motions=None)) | {"time": 0.0}
         del line["motions"]
         trial.append_epoch(line)
         if report.epoch == epochs:
@@ -123,7 +123,12 @@ def test_a_single_member_has_no_interval_to_lie_in(
 
 def test_metrics_that_one_side_lacks_are_named(new_record: NewRecord, motion: MotionData, tiny: TrainingConfig) -> None:
     trial = trained(new_record(), motion, tiny.to_mapping(), "search", 1)
-    edit(trial, 1, lambda line: line["members"].update({"val/other": line["members"].pop("val/ade")}))
+
+    def rename(line: dict[str, Any]) -> None:
+        for values in (line["members"], line["mean"], line["spread"]):
+            values["val/other"] = values.pop("val/ade")
+
+    edit(trial, 1, rename)
     result = again(trial, motion)
     assert (result.grade, result.first_difference) == ("F", "epoch 1: other metrics were recorded: val/ade, val/other")
 

@@ -1,5 +1,7 @@
 """What the folder of one trial says after crashes: its epochs, its outcome, its executions, its motions."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from study.errors import DamagedRecord
 from study.record import Attempt, Outcome, Record, Trial
 
 NewRecord = Callable[..., Record]
@@ -15,7 +18,13 @@ AddTrial = Callable[..., Trial]
 
 
 def epoch(number: int) -> dict[str, Any]:
-    return {"epoch": number, "mean": {"val/score": 0.1}, "seconds": 0.5}
+    members = {"val/score": [0.1, 0.1]}
+    averages = {"mean": {"val/score": 0.1}, "spread": {"val/score": 0.0}, "diverged": 0}
+    return {"epoch": number, "members": members, **averages, "seconds": 0.5, "time": 0.0}
+
+
+def sha256(trial: Trial) -> str:
+    return hashlib.sha256(trial.paths.epochs.read_bytes()).hexdigest()
 
 
 @pytest.fixture
@@ -49,7 +58,7 @@ def test_a_first_line_that_was_cut_short_leaves_no_epoch(new_record: NewRecord, 
 
 def test_metrics_that_are_not_numbers_come_back(new_record: NewRecord, add_trial: AddTrial) -> None:
     trial = add_trial(new_record(), "gt", "t00", [0.5], state=None)
-    trial.append_epoch(epoch(2) | {"members": {"val/ade": [float("nan"), float("inf")]}})
+    trial.append_epoch(epoch(2) | {"members": {"val/ade": [float("nan"), float("inf")]}, "mean": {}, "spread": {}})
     assert np.isnan(trial.epochs()[-1]["members"]["val/ade"][0])
     assert np.isposinf(trial.epochs()[-1]["members"]["val/ade"][1])
 
@@ -66,16 +75,101 @@ def test_an_outcome_sums_up_what_the_epochs_say(trial: Trial) -> None:
     for number in (1, 2, 3):
         trial.append_epoch(epoch(number))
     outcome = trial.close("failed", None, "the process ended", "crashed")
-    assert outcome == Outcome("failed", 3, None, "the process ended", 100.0, "crashed", 1.5)
+    assert outcome == Outcome("failed", 3, None, "the process ended", 100.0, "crashed", 1.5, sha256(trial))
     assert trial.outcome is outcome
     assert Trial(trial.paths).outcome == outcome
 
 
 def test_a_trial_that_ended_before_it_trained_has_no_epochs(trial: Trial) -> None:
     assert trial.last_epoch() == 0
-    assert trial.close("failed", None, "the node is gone", "lost_node") == Outcome(
-        "failed", 0, None, "the node is gone", 100.0, "lost_node", 0.0
-    )
+    outcome = trial.close("failed", None, "the node is gone", "lost_node")
+    nothing = hashlib.sha256(b"").hexdigest()
+    assert outcome == Outcome("failed", 0, None, "the node is gone", 100.0, "lost_node", 0.0, nothing)
+    assert Trial(trial.paths).epochs() == []
+
+
+def without_digest(trial: Trial) -> None:
+    """As an earlier version has written it."""
+    outcome = json.loads(trial.paths.outcome.read_text())
+    del outcome["epochs_sha256"]
+    trial.paths.outcome.write_text(json.dumps(outcome))
+
+
+@pytest.mark.parametrize("older", [True, False])
+@pytest.mark.parametrize("left", [None, 0, 2])
+def test_epochs_that_an_ended_trial_has_lost_are_missed(trial: Trial, older: bool, left: int | None) -> None:
+    for number in (1, 2, 3):
+        trial.append_epoch(epoch(number))
+    trial.close("complete", 0.1)
+    if older:
+        without_digest(trial)
+    assert len(Trial(trial.paths).epochs()) == 3
+    lines = trial.paths.epochs.read_text().splitlines(keepends=True)
+    trial.paths.epochs.unlink()
+    if left is not None:
+        trial.paths.epochs.write_text("".join(lines[:left]))
+    with pytest.raises(DamagedRecord, match=rf"epochs\.jsonl is damaged: it holds {left or 0} epochs, .* epoch 3"):
+        Trial(trial.paths).epochs()
+
+
+def test_a_digit_that_has_changed_since_a_trial_ended_is_noticed(trial: Trial) -> None:
+    trial.append_epoch(epoch(1))
+    trial.close("complete", 0.1)
+    trial.paths.epochs.write_text(trial.paths.epochs.read_text().replace('"seconds": 0.5', '"seconds": 0.7'))
+    with pytest.raises(DamagedRecord, match=r"epochs\.jsonl is damaged: it has been changed since the trial ended"):
+        Trial(trial.paths).epochs()
+    without_digest(trial)
+    assert Trial(trial.paths).epochs()[0]["seconds"] == 0.7
+
+
+def test_the_digest_is_of_whole_lines(trial: Trial) -> None:
+    """A crash may leave a part of one in front of the outcome."""
+    trial.append_epoch(epoch(1))
+    whole = sha256(trial)
+    with trial.paths.epochs.open("a") as file:
+        file.write('{"epoch": 2, "mem')
+    assert trial.close("failed", None, "killed", "crashed").epochs_sha256 == whole
+    assert len(Trial(trial.paths).epochs()) == 1
+
+
+def test_an_epoch_that_an_open_trial_has_lost_is_missed(trial: Trial) -> None:
+    for number in (1, 3):
+        trial.append_epoch(epoch(number))
+    with pytest.raises(DamagedRecord, match=r"epochs\.jsonl is damaged: it does not hold epoch after epoch"):
+        trial.epochs()
+
+
+@pytest.mark.parametrize("key", [*epoch(1), "val/score"])
+def test_a_flipped_bit_in_any_key_of_an_epoch_is_noticed(trial: Trial, key: str) -> None:
+    text = json.dumps(epoch(1))
+    flipped = key[:-1] + chr(ord(key[-1]) ^ 1)
+    for place in range(text.count(f'"{key}"')):
+        parts = text.split(f'"{key}"')
+        changed = f'"{key}"'.join(parts[: place + 1]) + f'"{flipped}"' + f'"{key}"'.join(parts[place + 1 :])
+        trial.paths.epochs.write_text(changed + "\n")
+        with pytest.raises(DamagedRecord, match=r"epochs\.jsonl is damaged: line 1 holds something else"):
+            trial.epochs()
+
+
+OTHER_REQUESTS = (
+    {"phase": "serch"}, {"number": 1}, {"number": "0"}, {"arm": "paper"}, {"trial": "t01"}, {"seeds": ["a"]},
+    {"settings": {}}, {"settings": None},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("change", OTHER_REQUESTS)
+def test_a_request_that_is_not_the_folders_own_is_named(trial: Trial, change: dict[str, Any]) -> None:
+    trial.paths.request.write_text(json.dumps(json.loads(trial.paths.request.read_text()) | change))
+    with pytest.raises(DamagedRecord, match=r"gt/t00/trial\.json is damaged: "):
+        _ = Trial(trial.paths).request
+
+
+@pytest.mark.parametrize("change", [{"state": "complets"}, {"epochs": "4"}, {"kind": "bugs"}, {"objective": "low"}])
+def test_an_outcome_that_says_what_none_can_is_named(trial: Trial, change: dict[str, Any]) -> None:
+    trial.close("failed", None, "it broke", "bug")
+    trial.paths.outcome.write_text(json.dumps(json.loads(trial.paths.outcome.read_text()) | change))
+    with pytest.raises(DamagedRecord, match=r"gt/t00/outcome\.json is damaged: "):
+        _ = Trial(trial.paths).outcome
 
 
 def test_executions_are_numbered_and_the_last_line_on_each_counts(trial: Trial) -> None:
