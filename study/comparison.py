@@ -182,7 +182,12 @@ class Comparison:
 
 
 def compare(record: Record) -> Comparison:
-    """Summarise a study in whatever state it is."""
+    """Summarise a study in whatever state it is.
+
+    Raises:
+        DamagedRecord: the plan is no longer the one that was locked, so that its claims are not those of before.
+    """
+    record.plan_digest()
     study_file = record.study_file
     tested = {arm: tested_trials(record, arm) for arm in study_file.arms}
     # Arms are compared seed by seed: each has a place for every seed that any has been confirmed on.

@@ -39,6 +39,7 @@ def run(
 
     Raises:
         BadStudyInput: no such study, trial or run, a trial without an epoch, or other data.
+        DamagedRecord: the plan is no longer the one that was locked.
         NotReproduced: the grade is F.
     """
     if (name is None) == (from_mlflow is None):
@@ -56,6 +57,7 @@ def run(
 
 
 def _reproduce(record: Record, trial: Trial, threads: int | None, as_json: bool, console: Console) -> None:
+    record.plan_digest()
     data = load_motion_of(record)
     epochs = len(trial.epochs())
     if not epochs:
