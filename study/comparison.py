@@ -1,7 +1,7 @@
 """What a study found, arm by arm: one structure behind the table, the JSON and MLflow's summaries."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from study.record import Record, Trial
 from study.sentences import about_claim, about_metric
 from study.stats import Estimate, Interval, mean_interval, share_interval
 from study.study_file import StudyFile
-from study.verdict import ClaimVerdict, badness
+from study.verdict import ClaimVerdict, badness, log_value
 
 # Columns of the table: metric, heading, how a number is written.
 COLUMNS = (
@@ -279,17 +279,24 @@ def differing(arms: dict[str, ArmSummary]) -> dict[str, dict[str, Any]]:
     }
 
 
+def effects_on(
+    metric: str, losses: Mapping[str, Sequence[str]], values: Mapping[str, Sequence[float]]
+) -> Effects | None:
+    """What each loss does to a metric, by its values in every arm, one a seed; see ``factorial_effects``."""
+    bad, own = (
+        {arm: [scale(metric, value) for value in of_arm] for arm, of_arm in values.items()}
+        for scale in (badness, log_value)
+    )
+    return factorial_effects(metric, losses, bad, None if own == bad else own)
+
+
 def _effects(study_file: StudyFile, members: Members) -> Iterable[tuple[str, Effects]]:
     """Of every column of the table, and of every metric that is claimed."""
     claimed = [metric for claim in study_file.claims for metric in claim.metrics]
     for metric in dict.fromkeys([*(metric for metric, _, _ in COLUMNS), *claimed]):
-        values = {
-            arm: [badness(metric, value) for value in metrics[f"test/{metric}"]]
-            for arm, metrics in members.items()
-            if f"test/{metric}" in metrics
-        }
+        values = {arm: metrics[f"test/{metric}"] for arm, metrics in members.items() if f"test/{metric}" in metrics}
         losses = {arm: study_file.arms[arm] for arm in values}
-        if effects := factorial_effects(metric, losses, values):
+        if effects := effects_on(metric, losses, values):
             yield metric, effects
 
 

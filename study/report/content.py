@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from study.comparison import COLUMNS, ArmSummary, Comparison
+from study.factorial import Effect
 from study.json_files import read_json_lines
 from study.power import FEW_SEEDS, MIN_SEEDS
 from study.record import Record
@@ -15,7 +16,7 @@ from study.report.figures import Figure, comparison_phase
 from study.report.words import Words
 from study.search import ENOUGH_TRIALS, MOST_TRIALS
 from study.standing import duration
-from study.stats import Estimate, Interval
+from study.stats import Interval
 from study.verdict import ClaimVerdict, GuardrailVerdict, MetricVerdict
 
 
@@ -354,7 +355,7 @@ def _plain(number: float | None, form: str, words: Words) -> str:
 def _effects(comparison: Comparison, words: Words) -> Iterator[list[str]]:
     """A row an effect: the change of every metric with its interval."""
     found = {
-        metric: {" × ".join(effect.losses): effect.change for effect in effects.effects}
+        metric: {" × ".join(effect.losses): effect for effect in effects.effects}
         for metric, effects in comparison.effects.items()
     }
     for name in dict.fromkeys(name for changes in found.values() for name in changes):
@@ -366,12 +367,15 @@ def _assumed_none(comparison: Comparison, words: Words) -> str | None:
     return words("effects_assumed_none", terms=words.listed(sorted(terms))) if terms else None
 
 
-def _effect(change: Estimate | None, words: Words) -> str:
-    if change is None or math.isnan(change.value):
+def _effect(effect: Effect | None, words: Words) -> str:
+    """The change of the metric itself, whose sign does not say yet whether that is better."""
+    if effect is None or math.isnan(effect.own.value):
         return "–"
-    numbers = (math.expm1(min(number, LARGEST_CHANGE)) for number in (change.value, change.low, change.high))
+    own = effect.own
+    numbers = (math.expm1(min(number, LARGEST_CHANGE)) for number in (own.value, own.low, own.high))
     value, low, high = (words.number(100 * number, "+.0f") for number in numbers)
-    return f"{value} % [{low}, {high}]"
+    text = f"{value} % [{low}, {high}]"
+    return f"{text} {words('effect_' + effect.direction)}" if effect.direction else text
 
 
 def _value(value: Any, words: Words) -> str:

@@ -126,8 +126,15 @@ ENGLISH: Mapping[str, str] = {
     "better_one": "1 is best",
     # effects
     "effects_caption": "Main effects of the losses and their interactions, from all confirmed arms at once: the "
-    "change of each metric from without the loss to with it, at the mean of all else, with its 95 % interval. Left of "
-    "0 is better; × is by how much the effect of one differs where the others are.",
+    "change of each metric itself from without the loss to with it, at the mean of all else, with its 95 % interval. "
+    "Whether less of a metric is better differs from one to the other, so each change is marked as better (green) or "
+    "worse (red) where the 95 % interval of its badness says so, which for the jerk ratio is its distance from 1; × is "
+    "by how much the effect of one differs where the others are. "
+    "Each arm has the configuration that its own search found: an effect is that of a loss together with what was "
+    "searched for it, and the interval covers the seeds of these winners, not what another search would have found.",
+    "effect_better": "better",
+    "effect_worse": "worse",
+    "effects_change": "change of the metric",
     "effects_none": "The confirmed arms cannot tell the effects of single losses apart.",
     "effects_assumed_none": "Taken to be none, since these arms cannot tell: {terms}.",
     "effects_axis": "← better · worse →",
@@ -362,8 +369,16 @@ ITALIAN: Mapping[str, str] = {
     "better_high": "di più è più vario",
     "better_one": "ideale 1",
     "effects_caption": "Effetti principali dei termini di costo e loro interazioni, da tutti i bracci confermati "
-    "insieme: la variazione di ogni metrica da senza a con quel termine, alla media di tutto il resto, con il suo "
-    "intervallo al 95 %. A sinistra di 0 è meglio; × è di quanto l'effetto di uno cambia dove ci sono gli altri.",
+    "insieme: la variazione della metrica stessa da senza a con quel termine, alla media di tutto il resto, con il suo "
+    "intervallo al 95 %. Non per ogni metrica meno è meglio: ogni variazione è perciò segnata come migliore (verde) o "
+    "peggiore (rosso) dove lo dice l'intervallo al 95 % di quanto la metrica è cattiva, che per il rapporto di jerk è la "
+    "distanza da 1; × è di quanto l'effetto di uno cambia dove ci sono gli altri. "
+    "Ogni braccio ha la configurazione trovata dalla sua ricerca: un effetto è quello di un termine insieme con ciò "
+    "che è stato cercato per esso, e l'intervallo copre i semi di questi vincitori, non ciò che un'altra ricerca "
+    "avrebbe trovato.",
+    "effect_better": "migliore",
+    "effect_worse": "peggiore",
+    "effects_change": "variazione della metrica",
     "effects_none": "I bracci confermati non permettono di distinguere gli effetti dei singoli termini di costo.",
     "effects_assumed_none": "Considerati nulli, perché questi bracci non li distinguono: {terms}.",
     "effects_axis": "← meglio · peggio →",

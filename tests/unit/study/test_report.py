@@ -122,6 +122,20 @@ def test_differences_are_told_as_shares_of_the_reference(new_study: NewStudy) ->
     assert "Favoured: only the candidate trains on this metric." in detail
 
 
+@pytest.mark.parametrize(("language", "word", "search"), [("en", "worse", "search"), ("it", "peggiore", "ricerca")])
+def test_an_effect_says_how_a_metric_itself_changes_and_whether_that_is_better(
+    new_study: NewStudy, language: str, word: str, search: str
+) -> None:
+    # All arms but gt have a diversity of 1.
+    content = content_of(new_study(gt=0.4, diversity=0.5), language)
+    row = next(cells for cells in content.effects if cells[0] == "gt")
+    [diversity] = [cell for cell, name in zip(row, content.effect_headings, strict=True) if "APD" in name]
+    assert re.fullmatch(rf"−[45]\d % \[−[45]\d, −[45]\d\] {word}", diversity)
+    caption = Words(language)("effects_caption")
+    assert word in caption
+    assert search in caption
+
+
 def test_a_guardrail_that_breaks_is_named(new_study: NewStudy) -> None:
     answer = answer_of(new_study(gt=0.4, diversity=0.5))
     assert (answer.word, answer.sentence) == (
