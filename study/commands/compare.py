@@ -247,8 +247,8 @@ def _show_effects(comparison: Comparison, wide: bool, console: Console) -> None:
     )
     caption = (
         "Change of the metric itself with the loss against without, over all arms: 95 % interval; b better, w worse by "
-        f"that of its badness. {names}{'; '.join(fitted)}.{untold} An effect is that of a loss with the configuration that was "
-        "searched for it; the interval covers the seeds of these winners, not another search."
+        f"that of its badness. {names}{'; '.join(fitted)}.{untold} An effect is that of a loss with the configuration "
+        "that was searched for it; the interval covers the seeds of these winners, not another search."
     )
     _print(table, caption, console)
 

@@ -75,6 +75,7 @@ const report_page = (() => {
     const ticks = count => d3.ticks(...domain.map(as_share), count).map(Math.log1p);
     const tones = {superior: "good", "non-inferior": "good", inferior: "bad", inconclusive: "open", "gate failed": "none"};
     const tone = row => `var(--${tones[row.word]})`;
+    const verdict = between => row => named("word_", row.word) + (row.favour ? between + named("mark_", row.favour) : "");
     keep_drawn(document.getElementById("forest"), width =>
       d3.groups(drawable, row => row.claim).flatMap(([claim, of_claim]) => {
         const heading = document.createElement("h3");
@@ -93,9 +94,9 @@ const report_page = (() => {
             Plot.dot(seeds.filter(row => row.claim === claim), {x: "difference", y: label, r: 2.6, fill: "var(--soft)", fillOpacity: .7, dy: 8}),
             Plot.link(of_claim, {x1: "lower", x2: "upper", y: label, stroke: tone, strokeWidth: 4, strokeLinecap: "round", dy: -2}),
             Plot.dot(of_claim, {x: "difference", y: label, r: 6, fill: tone, stroke: "var(--paper)", strokeWidth: 1.5, dy: -2}),
-            narrow ? null : Plot.text(of_claim, {frameAnchor: "right", y: label, text: row => named("word_", row.word), fill: tone, fontWeight: 600, dx: 12, textAnchor: "start"}),
+            narrow ? null : Plot.text(of_claim, {frameAnchor: "right", y: label, text: verdict("\n"), fill: tone, fontWeight: 600, dx: 12, textAnchor: "start"}),
             Plot.tip(of_claim, Plot.pointer({x: "difference", y: label, ...tip, title: row => [
-              `${metric_name(row.metric)}: ${named("word_", row.word)}`,
+              `${metric_name(row.metric)}: ${verdict(", ")(row)}`,
               `${words.difference} ${share(row.difference)}`,
               `${words.bounds} ${share(row.lower)} … ${share(row.upper)}`,
               row.margin === null ? "" : `${words.margin} ${share(row.margin)}`,

@@ -95,7 +95,7 @@ def test_two_seeds_of_the_reference_decide_nothing(finished: Record) -> None:
     (sentence,) = compare(finished).verdicts()
     assert sentence == (
         "gt replaces both: inconclusive. A verdict needs 3 pairs of seeds, found 2. Missing, since a member diverged "
-        "or did not run: 1 of 3 pairs of seeds. Warning: only 2 seeds: the interval is wide and its coverage uncertain."
+        "or did not run: 1 of 3 pairs of seeds. Warning: only 2 pairs of seeds, too few for an interval."
     )
 
 
