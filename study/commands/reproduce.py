@@ -44,6 +44,9 @@ def run(
     """
     if (name is None) == (from_mlflow is None):
         raise BadStudyInput("name a study, or a run of MLflow with --from-mlflow, and not both")
+    named = trial_name or from_mlflow
+    if named is not None and arm is not None:
+        raise BadStudyInput(f"--arm {arm}: {named!r} names a trial already; name one of the two")
     if from_mlflow is not None:
         from study.tracking import fetch_trial
 
