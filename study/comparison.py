@@ -7,6 +7,7 @@ from typing import Any
 
 from study.factorial import Effects, factorial_effects
 from study.judge import Members, judge, lacking
+from study.looks import Looks
 from study.record import Record, Trial
 from study.sentences import about_claim, about_metric
 from study.stats import Estimate, Interval, mean_interval, share_interval
@@ -87,6 +88,7 @@ class Comparison:
             does not exist in has none.
         effects: of the losses, by metric; empty where the confirmed arms cannot tell them apart.
         data_digest: of the motions, to tell whether another study has the same.
+        looks: what was asked for after the test split had been opened.
     """
 
     study: str
@@ -99,6 +101,7 @@ class Comparison:
     differing: dict[str, dict[str, Any]]
     effects: dict[str, Effects]
     data_digest: str
+    looks: Looks
 
     @property
     def claims_hold(self) -> bool:
@@ -131,6 +134,8 @@ class Comparison:
                 "differing": self.differing,
                 "effects": {metric: asdict(effects) for metric, effects in self.effects.items()},
                 "data_digest": self.data_digest,
+                "looks": asdict(self.looks),
+                "warnings": self.looks.warnings(),
             }
         )
         return plain
@@ -156,7 +161,7 @@ class Comparison:
         """The table and the verdicts as Markdown."""
         lines = ["| " + " | ".join(self.headings()) + " |", "|" + " --- |" * len(self.headings())]
         lines += ["| " + " | ".join(row) + " |" for row in self.rows()]
-        sentences = [f"- {sentence}" for sentence in (*self.verdicts(), *self.fronts())]
+        sentences = [f"- {sentence}" for sentence in (*self.verdicts(), *self.looks.warnings(), *self.fronts())]
         details = [f"- {about_metric(claim, one)}" for claim in self.claims for one in claim.metrics]
         return "\n".join([*sentences, "", *lines, "", *details])
 
@@ -214,6 +219,7 @@ def compare(record: Record) -> Comparison:
         differing=differing(arms),
         effects=dict(_effects(study_file, members)),
         data_digest=record.plan["data_digest"],
+        looks=Looks.of(record),
     )
 
 

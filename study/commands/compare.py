@@ -100,6 +100,8 @@ def _show_answers(comparison: Comparison, console: Console) -> None:
         console.print(comparison.question)
     for sentence in comparison.verdicts():
         console.print(f"- {sentence}")
+    for warning in comparison.looks.warnings():
+        console.print(warning)
     console.print()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from study.comparison import COLUMNS, ArmSummary, Comparison
 from study.factorial import Effect
 from study.json_files import read_json_lines
+from study.looks import Looks
 from study.power import FEW_SEEDS, MIN_SEEDS
 from study.record import Record
 from study.report.figures import Figure, comparison_phase
@@ -90,6 +91,7 @@ class Content:
     question: str
     made_from: str
     answers: list[Answer]
+    warnings: list[str]
     findings: list[str]
     headings: list[tuple[str, str]]
     arms: list[ArmRow]
@@ -127,6 +129,7 @@ def build_content(record: Record, comparison: Comparison, figures: Mapping[str, 
             "made_from", state=state[0].upper() + state[1:], arms=len(comparison.arms), trials=len(record.trials())
         ),
         answers=list(_answers(record, comparison, words)),
+        warnings=list(_looks(comparison.looks, words)),
         findings=list(_findings(comparison, words)),
         headings=[(words(f"col_{metric}"), words(BETTER.get(metric, "better_low"))) for metric, _, _ in COLUMNS],
         arms=list(_arm_rows(comparison, words)),
@@ -288,6 +291,16 @@ def _change(log_ratio: float, words: Words) -> str:
     """A difference of log badness as a share: 0.1 is 10.5 % worse."""
     share = math.expm1(min(log_ratio, LARGEST_CHANGE))
     return words("worse" if share >= 0 else "better", share=words.percent(abs(share)))
+
+
+def _looks(looks: Looks, words: Words) -> Iterator[str]:
+    """What was decided when the answer could be known."""
+    if looks.picked_again:
+        yield words("looks_picked_again", n=looks.openings)
+        if looks.winners_changed:
+            yield words("looks_winners_changed", arms=words.arms(list(looks.winners_changed)))
+    if looks.seeds_added:
+        yield words("looks_seeds_added", n=looks.seeds_added)
 
 
 def _findings(comparison: Comparison, words: Words) -> Iterator[str]:

@@ -82,6 +82,12 @@ ENGLISH: Mapping[str, str] = {
     "worse": "{share} worse",
     "warning_few_seeds": "Only {n} seeds: the interval is wide, and how often it covers the truth is uncertain.",
     "warning_no_interval": "Pairs of seeds of which both members are there: {n}. That is too few for an interval.",
+    "looks_picked_again": "Winners were picked again after the test split had been opened, by somebody who could know "
+    "the first answer. It was opened {n} times.",
+    "looks_winners_changed": "Since then another trial has won in: {arms}.",
+    "looks_seeds_added": "Seeds were added after a look at the test split, {n}×, and the claims judged again at the "
+    "same level. At its margin a claim then holds by chance more often than that says: at 5 %, in about 9 % of studies "
+    "after one such addition, and in 12 to 14 % after up to three.",
     "no_claims": "The study makes no claim; its arms stand side by side below.",
     "no_verdict_yet": "No verdict yet: {arms} must be confirmed on fresh seeds first.",
     "beat_frozen": "Better than a person who stands still, with the whole interval: {arms}.",
@@ -346,6 +352,12 @@ ITALIAN: Mapping[str, str] = {
     "worse": "{share} peggio",
     "warning_few_seeds": "Solo {n} semi: l'intervallo è largo, ed è incerto quanto spesso contenga il valore vero.",
     "warning_no_interval": "Coppie di semi di cui ci sono entrambi i membri: {n}. Sono troppo poche per un intervallo.",
+    "looks_picked_again": "I vincitori sono stati scelti di nuovo dopo che l'insieme di test era stato aperto, da chi "
+    "poteva conoscere la prima risposta. È stato aperto {n} volte.",
+    "looks_winners_changed": "Da allora ha vinto un'altra prova in: {arms}.",
+    "looks_seeds_added": "Dopo uno sguardo all'insieme di test sono stati aggiunti semi, {n}×, e le tesi giudicate di "
+    "nuovo allo stesso livello. Al suo margine una tesi è allora accettata per caso più spesso di quanto quello dica: "
+    "al 5 %, in circa il 9 % degli studi dopo una sola aggiunta, e nel 12–14 % dopo fino a tre.",
     "no_claims": "Lo studio non sostiene alcuna tesi; i suoi bracci sono messi a confronto qui sotto.",
     "no_verdict_yet": "Ancora nessun verdetto: prima va confermato su semi nuovi {arms}.",
     "beat_frozen": "Migliori di una persona che resta ferma, con l'intero intervallo: {arms}.",
