@@ -21,9 +21,12 @@ def load(name: str, studies: str | Path = "studies") -> "Study":
 
     Raises:
         BadStudyInput: there is none of that name; says which there are.
+        DamagedRecord: its plan is no longer the one that was locked.
     """
     # Imported here, since the command line imports this package for every verb.
     from study.notebook import Study
     from study.record import Record
 
-    return Study(Record.open(Path(studies), name))
+    record = Record.open(Path(studies), name)
+    record.plan_digest()
+    return Study(record)

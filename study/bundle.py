@@ -74,8 +74,10 @@ def export_study(record: Record, target: Path, *, checkpoints: bool) -> int:
 
     Raises:
         BadStudyInput: ``target`` is there already.
+        DamagedRecord: the plan is no longer the one that was locked.
         StudyError: a driver is writing the record.
     """
+    record.plan_digest()
     if target.exists():
         raise BadStudyInput(f"{target} is there already; name another file, or remove it")
     if (holder := record.holder()) is not None:

@@ -1,17 +1,18 @@
 """What a study found, arm by arm: one structure behind the table, the JSON and MLflow's summaries."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from study.factorial import Effects, factorial_effects
 from study.judge import Members, judge, lacking
+from study.looks import Looks
 from study.record import Record, Trial
 from study.sentences import about_claim, about_metric
 from study.stats import Estimate, Interval, mean_interval, share_interval
 from study.study_file import StudyFile
-from study.verdict import ClaimVerdict, badness
+from study.verdict import ClaimVerdict, badness, log_value
 
 # Columns of the table: metric, heading, how a number is written.
 COLUMNS = (
@@ -87,6 +88,7 @@ class Comparison:
             does not exist in has none.
         effects: of the losses, by metric; empty where the confirmed arms cannot tell them apart.
         data_digest: of the motions, to tell whether another study has the same.
+        looks: what was asked for after the test split had been opened.
     """
 
     study: str
@@ -99,6 +101,7 @@ class Comparison:
     differing: dict[str, dict[str, Any]]
     effects: dict[str, Effects]
     data_digest: str
+    looks: Looks
 
     @property
     def claims_hold(self) -> bool:
@@ -131,6 +134,8 @@ class Comparison:
                 "differing": self.differing,
                 "effects": {metric: asdict(effects) for metric, effects in self.effects.items()},
                 "data_digest": self.data_digest,
+                "looks": asdict(self.looks),
+                "warnings": self.looks.warnings(),
             }
         )
         return plain
@@ -156,7 +161,7 @@ class Comparison:
         """The table and the verdicts as Markdown."""
         lines = ["| " + " | ".join(self.headings()) + " |", "|" + " --- |" * len(self.headings())]
         lines += ["| " + " | ".join(row) + " |" for row in self.rows()]
-        sentences = [f"- {sentence}" for sentence in (*self.verdicts(), *self.fronts())]
+        sentences = [f"- {sentence}" for sentence in (*self.verdicts(), *self.looks.warnings(), *self.fronts())]
         details = [f"- {about_metric(claim, one)}" for claim in self.claims for one in claim.metrics]
         return "\n".join([*sentences, "", *lines, "", *details])
 
@@ -182,7 +187,12 @@ class Comparison:
 
 
 def compare(record: Record) -> Comparison:
-    """Summarise a study in whatever state it is."""
+    """Summarise a study in whatever state it is.
+
+    Raises:
+        DamagedRecord: the plan is no longer the one that was locked, so that its claims are not those of before.
+    """
+    record.plan_digest()
     study_file = record.study_file
     tested = {arm: tested_trials(record, arm) for arm in study_file.arms}
     # Arms are compared seed by seed: each has a place for every seed that any has been confirmed on.
@@ -209,6 +219,7 @@ def compare(record: Record) -> Comparison:
         differing=differing(arms),
         effects=dict(_effects(study_file, members)),
         data_digest=record.plan["data_digest"],
+        looks=Looks.of(record),
     )
 
 
@@ -274,17 +285,24 @@ def differing(arms: dict[str, ArmSummary]) -> dict[str, dict[str, Any]]:
     }
 
 
+def effects_on(
+    metric: str, losses: Mapping[str, Sequence[str]], values: Mapping[str, Sequence[float]]
+) -> Effects | None:
+    """What each loss does to a metric, by its values in every arm, one a seed; see ``factorial_effects``."""
+    bad, own = (
+        {arm: [scale(metric, value) for value in of_arm] for arm, of_arm in values.items()}
+        for scale in (badness, log_value)
+    )
+    return factorial_effects(metric, losses, bad, None if own == bad else own)
+
+
 def _effects(study_file: StudyFile, members: Members) -> Iterable[tuple[str, Effects]]:
     """Of every column of the table, and of every metric that is claimed."""
     claimed = [metric for claim in study_file.claims for metric in claim.metrics]
     for metric in dict.fromkeys([*(metric for metric, _, _ in COLUMNS), *claimed]):
-        values = {
-            arm: [badness(metric, value) for value in metrics[f"test/{metric}"]]
-            for arm, metrics in members.items()
-            if f"test/{metric}" in metrics
-        }
+        values = {arm: metrics[f"test/{metric}"] for arm, metrics in members.items() if f"test/{metric}" in metrics}
         losses = {arm: study_file.arms[arm] for arm in values}
-        if effects := factorial_effects(metric, losses, values):
+        if effects := effects_on(metric, losses, values):
             yield metric, effects
 
 

@@ -24,10 +24,18 @@ class Effect:
         losses: one for a main effect. Of an interaction two or more: by how much the effect of one of them differs
             where the others are. Losses that no arm has apart from each other are one, joined by ``+``.
         change: of log badness; -0.1 is 10 % better. With its 95 % interval.
+        own: of the logarithm of the metric itself: more diversity is less badness, and a jerk ratio may come from below
+            its ideal or from above.
     """
 
     losses: tuple[str, ...]
     change: Estimate
+    own: Estimate
+
+    @property
+    def direction(self) -> Literal["better", "worse"] | None:
+        """What the whole interval says; None where it reaches across no change."""
+        return "better" if self.change.high < 0 else "worse" if self.change.low > 0 else None
 
 
 @dataclass(frozen=True)
@@ -36,8 +44,8 @@ class Effects:
 
     Attributes:
         metric: on the test split.
-        model: ``mixed``: seeds are random effects of a linear mixed model. ``blocks``: they are fixed ones, where the
-            mixed model does not converge or finds no spread between seeds.
+        model: of log badness. ``mixed``: seeds are random effects of a linear mixed model. ``blocks``: they are fixed
+            ones, where the mixed model does not converge or finds no spread between seeds.
         effects: main effects, then interactions.
         assumed_none: interactions that these arms cannot tell from other effects.
     """
@@ -49,7 +57,10 @@ class Effects:
 
 
 def factorial_effects(
-    metric: str, arms: Mapping[str, Sequence[str]], badness: Mapping[str, Sequence[float]]
+    metric: str,
+    arms: Mapping[str, Sequence[str]],
+    badness: Mapping[str, Sequence[float]],
+    own: Mapping[str, Sequence[float]] | None = None,
 ) -> Effects | None:
     """Effects of the losses by all arms that have been confirmed.
 
@@ -57,6 +68,7 @@ def factorial_effects(
         metric: what is analysed, for the result.
         arms: the losses of each.
         badness: for each of them its log badness, one a seed in the same order of seeds, NaN where there is none.
+        own: in the same form the logarithm of the metric itself, where that is another.
 
     Returns:
         None where the arms cannot tell the main effects apart, or there are too few seeds for an interval.
@@ -69,15 +81,21 @@ def factorial_effects(
     codes = np.array([coded[arm] for arm, _, _ in rows]).reshape(len(rows), len(factors))
     terms, assumed_none = _estimable(len(factors), codes)
     seeds, values = np.array([seed for _, seed, _ in rows]), np.array([value for _, _, value in rows])
+    own_values = values if own is None else np.array([own[arm][seed] for arm, seed, _ in rows])
     freedom = len(rows) - len(terms) - len(set(seeds))
     if not terms or freedom < 1:
         return None
-    model, found = _fit(values, _design(codes, terms), seeds, freedom)
+    design = _design(codes, terms)
+    model, found = _fit(values, design, seeds, freedom)
+    found_own = found if own is None else _fit(own_values, design, seeds, freedom)[1]
     names = ["+".join(factor) for factor in factors]
     return Effects(
         metric,
         model,
-        tuple(Effect(tuple(names[i] for i in term), change) for term, change in zip(terms, found, strict=True)),
+        tuple(
+            Effect(tuple(names[i] for i in term), change, change_of_own)
+            for term, change, change_of_own in zip(terms, found, found_own, strict=True)
+        ),
         tuple(tuple(names[i] for i in term) for term in assumed_none),
     )
 

@@ -270,6 +270,8 @@ def _generator() -> np.random.Generator:
 
 def _warning(metrics: tuple[MetricVerdict, ...]) -> str | None:
     n_seeds = min(metric.n_seeds for metric in metrics)
+    if n_seeds < MIN_SEEDS:
+        return f"only {n_seeds} pairs of seeds, too few for an interval"
     return f"only {n_seeds} seeds: the interval is wide and its coverage uncertain" if n_seeds < FEW_SEEDS else None
 
 

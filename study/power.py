@@ -45,5 +45,8 @@ def seeds_to_decide(n_seeds: int, difference: float, margin: float, sd: float, a
     Those that show a true difference of zero to be inside the margin. Where there are as many already, it is no noise
     that keeps the difference near the margin: then those that tell it from the margin if it stays as it is.
     """
+    if sd == 0:
+        # The difference lies on the margin itself, without noise: more of the same say no more.
+        return None
     planned = seeds_needed(margin / sd, alpha)
     return planned if planned is None or planned > n_seeds else seeds_needed(abs(margin - difference) / sd, alpha)

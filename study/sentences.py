@@ -86,6 +86,8 @@ def _meaning(claim: ClaimVerdict) -> Iterator[str]:
         yield f"{candidate} loses less than the margin of {as_change(claim.margin or 0)} in {_listed(names)}."
     elif claim.word == "gate failed":
         yield f"{reference} does not clearly beat {gate} in {_listed(with_word)}, so there is no gain to be kept."
+        if lost := [metric_name(metric.metric) for metric in claim.metrics if metric.word == "inferior"]:
+            yield f"Whatever the gate, {candidate} loses more than the margin against {reference} in {_listed(lost)}."
     elif claim.word == "inferior" and with_word:
         yield f"{candidate} loses more than the margin against {reference} in {_listed(with_word)}."
     elif claim.word == "inconclusive" and n_seeds < MIN_SEEDS:
@@ -93,7 +95,8 @@ def _meaning(claim: ClaimVerdict) -> Iterator[str]:
     elif claim.word == "inconclusive" and with_word:
         yield f"These seeds cannot tell whether {candidate} loses more than the margin in {_listed(with_word)}."
     for guardrail in claim.guardrails:
-        if claim.word != "gate failed" and guardrail.word not in HOLDS and math.isfinite(guardrail.share.value):
+        tells = guardrail.word == "inferior" or claim.word != "gate failed"
+        if tells and guardrail.word not in HOLDS and math.isfinite(guardrail.share.value):
             yield _guardrail(claim, guardrail)
     if claim.seeds_needed is not None:
         yield f"About {claim.seeds_needed} seeds would decide (80 % power at this noise)."

@@ -206,7 +206,9 @@ def share_interval(count: int, of: int, confidence: float = 0.95) -> Estimate:
     if of == 0:
         return UNKNOWN
     low, high = proportion_confint(count, of, alpha=1 - confidence, method="wilson")
-    return Estimate(count / of, float(low), float(high))
+    # At none and at all the bound is the share itself, which rounding may miss by a hair.
+    share = count / of
+    return Estimate(share, min(float(low), share), max(float(high), share))
 
 
 @dataclass(frozen=True)

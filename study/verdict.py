@@ -136,9 +136,15 @@ class ClaimVerdict:
 
 def badness(metric: str, value: float) -> float:
     """A metric on a log scale on which more is worse; distance from 1 for a metric whose best value is 1."""
+    logarithm = log_value(metric, value)
+    if metric in LOGARITHMS:
+        return logarithm
+    goal = METRICS[metric].goal
+    return abs(logarithm) if goal == "one" else -logarithm if goal == "maximize" else logarithm
+
+
+def log_value(metric: str, value: float) -> float:
+    """A metric itself on a log scale, whether more of it is better or worse."""
     if not math.isfinite(value):
         return math.nan
-    if metric in LOGARITHMS:
-        return value
-    logarithm = math.log(max(value, LEAST)) if METRICS[metric].goal != "maximize" else -math.log(max(value, LEAST))
-    return abs(logarithm) if METRICS[metric].goal == "one" else logarithm
+    return value if metric in LOGARITHMS else math.log(max(value, LEAST))

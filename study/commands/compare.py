@@ -14,6 +14,7 @@ from hpgan_core.config import unknown_name
 from hpgan_core.metrics import METRICS
 from study.comparison import COLUMNS, ArmSummary, Comparison, compare
 from study.errors import BadStudyInput, ClaimsOpen
+from study.factorial import Effect
 from study.record import Record
 from study.sentences import as_change, as_p, next_steps
 from study.stats import Estimate
@@ -114,6 +115,8 @@ def _show_answers(comparison: Comparison, steps: Steps, console: Console) -> Non
         console.print(comparison.question)
     for sentence in comparison.verdicts():
         console.print(hanging(f"- {sentence}", 2, console.width))
+    for warning in comparison.looks.warnings():
+        console.print(warning)
     for step in steps[comparison.study]:
         # To be copied: only the terminal may break it.
         console.print(step, soft_wrap=True)
@@ -254,10 +257,7 @@ def _show_effects(comparison: Comparison, wide: bool, console: Console) -> None:
         return
     table = _table(("effect of", *(effects.metric for effects in shown)))
     for row in zip(*(effects.effects for effects in shown), strict=True):
-        intervals = (f"{as_change(one.change.low)} to {as_change(one.change.high)}" for one in row)
-        values = (f"{as_change(one.change.value)} (" if wide else "" for one in row)
-        cells = (f"{value}{interval}{')' * wide}" for value, interval in zip(values, intervals, strict=True))
-        table.add_row(" x ".join(row[0].losses), *cells)
+        table.add_row(" x ".join(row[0].losses), *(_effect(one, wide) for one in row))
     by_model = {model: [one.metric for one in shown if one.model == model] for model in MODELS}
     fitted = (f"{', '.join(metrics)} by {MODELS[model]}" for model, metrics in by_model.items() if metrics)
     assumed = [" x ".join(term) for term in shown[0].assumed_none]
@@ -266,10 +266,18 @@ def _show_effects(comparison: Comparison, wide: bool, console: Console) -> None:
         "a x b: the change by a where b is, over that where b is not. " if len(shown[0].effects[-1].losses) > 1 else ""
     )
     caption = (
-        "Change of badness with the loss against without, over all arms: 95 % interval, negative is better. "
-        f"{names}{'; '.join(fitted)}.{untold}"
+        "Change of the metric itself with the loss against without, over all arms: 95 % interval; b better, w worse by "
+        f"that of its badness. {names}{'; '.join(fitted)}.{untold} An effect is that of a loss with the configuration "
+        "that was searched for it; the interval covers the seeds of these winners, not another search."
     )
     _print(table, caption, console)
+
+
+def _effect(effect: Effect, wide: bool) -> str:
+    own = effect.own
+    interval = f"{as_change(own.low)} to {as_change(own.high)}"
+    mark = effect.direction[0] if effect.direction else " "
+    return f"{f'{as_change(own.value)} ({interval})' if wide else interval} {mark}"
 
 
 def _show_members(comparison: Comparison, metric: str, console: Console) -> None:

@@ -55,6 +55,7 @@ def run(
     Raises:
         BadStudyInput, BadInput: the file or the data cannot be used, the study to replay lacks an arm, or the pilot has
             decided none of the claims.
+        DamagedRecord: the plan of one of these studies is no longer the one that was locked.
     """
     study_file = read_study_file(file, overrides, data_root, METRICS)
     numbers = sorted(set(workers)) or _usual_workers(study_file)
@@ -62,7 +63,9 @@ def run(
     if simulate is None:
         _calibrated(study_file, numbers, power, as_json, console)
     else:
-        _simulated(study_file, Record.open(studies, simulate), numbers, as_json, console)
+        replayed = Record.open(studies, simulate)
+        replayed.plan_digest()
+        _simulated(study_file, replayed, numbers, as_json, console)
 
 
 def _usual_workers(study_file: StudyFile) -> list[int]:

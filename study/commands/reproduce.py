@@ -39,10 +39,14 @@ def run(
 
     Raises:
         BadStudyInput: no such study, trial or run, a trial without an epoch, or other data.
+        DamagedRecord: the plan is no longer the one that was locked.
         NotReproduced: the grade is F.
     """
     if (name is None) == (from_mlflow is None):
         raise BadStudyInput("name a study, or a run of MLflow with --from-mlflow, and not both")
+    named = trial_name or from_mlflow
+    if named is not None and arm is not None:
+        raise BadStudyInput(f"--arm {arm}: {named!r} names a trial already; name one of the two")
     if from_mlflow is not None:
         from study.tracking import fetch_trial
 
@@ -56,6 +60,7 @@ def run(
 
 
 def _reproduce(record: Record, trial: Trial, threads: int | None, as_json: bool, console: Console) -> None:
+    record.plan_digest()
     data = load_motion_of(record)
     epochs = len(trial.epochs())
     if not epochs:

@@ -8,15 +8,32 @@ from datetime import UTC, datetime
 from typing import Any
 
 from study.comparison import COLUMNS, ArmSummary, Comparison
+from study.factorial import Effect
 from study.json_files import read_json_lines
+from study.looks import Looks
 from study.power import FEW_SEEDS, MIN_SEEDS
 from study.record import Record
 from study.report.figures import Figure, comparison_phase
 from study.report.words import Words
 from study.search import ENOUGH_TRIALS, MOST_TRIALS
 from study.standing import duration
-from study.stats import Estimate, Interval
-from study.verdict import ClaimVerdict, GuardrailVerdict, MetricVerdict
+from study.stats import Interval
+from study.verdict import ClaimVerdict, GuardrailVerdict, MetricVerdict, Word
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One metric or guardrail of a claim.
+
+    Attributes:
+        name: of it; empty for what belongs to all of them.
+        title: its verdict in the report's language; a guardrail is kept or broken.
+        text: its numbers.
+    """
+
+    name: str
+    title: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -28,7 +45,7 @@ class Answer:
         word: its verdict, as the record has it, for styles; ``None`` before there is one.
         title: the verdict in the report's language.
         sentence: what it means.
-        details: a sentence or more a metric.
+        details: one a metric or guardrail, and what belongs to all of them.
         warning: what weakens it.
     """
 
@@ -36,7 +53,7 @@ class Answer:
     word: str | None
     title: str
     sentence: str
-    details: list[str]
+    details: list[Detail]
     warning: str | None
 
 
@@ -74,6 +91,7 @@ class Content:
     question: str
     made_from: str
     answers: list[Answer]
+    warnings: list[str]
     findings: list[str]
     headings: list[tuple[str, str]]
     arms: list[ArmRow]
@@ -111,11 +129,12 @@ def build_content(record: Record, comparison: Comparison, figures: Mapping[str, 
             "made_from", state=state[0].upper() + state[1:], arms=len(comparison.arms), trials=len(record.trials())
         ),
         answers=list(_answers(record, comparison, words)),
+        warnings=list(_looks(comparison.looks, words)),
         findings=list(_findings(comparison, words)),
         headings=[(words(f"col_{metric}"), words(BETTER.get(metric, "better_low"))) for metric, _, _ in COLUMNS],
         arms=list(_arm_rows(comparison, words)),
         arms_caption=words(f"arms_caption_{phase}"),
-        front=words("pareto_front", arms=words.listed(front)) if front else None,
+        front=words("pareto_front", arms=words.arms(front)) if front else None,
         pareto_note=words("pareto_search") if phase == "search" else None,
         importances={arm: _importances(figures, arm, words) for arm in comparison.arms},
         search={arm: _search_note(figures, arm, words) for arm in comparison.arms},
@@ -150,7 +169,7 @@ def _answers(record: Record, comparison: Comparison, words: Words) -> Iterator[A
     judged = {claim.claim: claim for claim in comparison.claims}
     for claim in record.study_file.claims:
         if claim.name not in judged:
-            lacking = words.listed(comparison.waiting[claim.name])
+            lacking = words.arms(comparison.waiting[claim.name])
             yield Answer(claim.name, None, "", words("no_verdict_yet", arms=lacking), [], None)
             continue
         verdict = judged[claim.name]
@@ -165,48 +184,73 @@ def _answers(record: Record, comparison: Comparison, words: Words) -> Iterator[A
                 *(_guardrail(verdict, guardrail, words) for guardrail in verdict.guardrails),
                 *_corrected(verdict, len(record.study_file.claims), words),
             ],
-            words("warning_few_seeds", n=n_seeds) if n_seeds < FEW_SEEDS else None,
+            _few_seeds(n_seeds, words),
         )
+
+
+def _few_seeds(n_seeds: int, words: Words) -> str | None:
+    if n_seeds >= FEW_SEEDS:
+        return None
+    return words("warning_no_interval" if n_seeds < MIN_SEEDS else "warning_few_seeds", n=n_seeds)
 
 
 def _sentence(verdict: ClaimVerdict, n_seeds: int, words: Words) -> str:
     """The verdict as an answer to the claim."""
-    if n_seeds < MIN_SEEDS:
+    if verdict.word == "inconclusive" and n_seeds < MIN_SEEDS:
         return words("answer_too_few", n=n_seeds, least=MIN_SEEDS)
-    judged = {words.named("name_", metric.metric): metric.word for metric in verdict.metrics}
-    judged |= {words("guardrail_" + one.guardrail): one.word for one in verdict.guardrails}
-    key = "answer_" + verdict.word.replace("-", "_")
+    key = "answer_" + verdict.word.replace("-", "_").replace(" ", "_")
     if verdict.word == "non-inferior" and verdict.keep is None:
         key += "_absolute"
+    with_word = [words.named("name_", metric.metric) for metric in verdict.metrics if metric.word == verdict.word]
     sentence = words(
-        key.replace(" ", "_"),
-        candidate=verdict.candidate,
-        reference=verdict.reference,
-        gate=verdict.gate,
+        key,
+        candidate=words.arm(verdict.candidate),
+        reference=words.arm(verdict.reference),
+        gate=words.arm(verdict.gate),
         keep=words("half") if verdict.keep == 0.5 else words("share_of", share=words.percent(verdict.keep or 0)),
         all=words.listed([words.named("name_", metric.metric) for metric in verdict.metrics]),
-        some=words.listed([name for name, word in judged.items() if word == verdict.word]),
+        some=words.listed(with_word),
+        why=" ".join(_reasons(verdict, verdict.word, words)),
     )
+    if verdict.word == "gate failed" and (refuted := " ".join(_reasons(verdict, "inferior", words))):
+        sentence += " " + words("answer_whatever_gate", why=refuted)
     if verdict.word == "inconclusive" and verdict.seeds_needed:
         sentence += " " + words("answer_seeds_needed", n=verdict.seeds_needed)
     return sentence
 
 
-def _detail(verdict: ClaimVerdict, metric: MetricVerdict, words: Words) -> str:
+def _reasons(verdict: ClaimVerdict, word: Word, words: Words) -> Iterator[str]:
+    """A sentence for the metrics and for each guardrail that make a claim ``inferior`` or ``inconclusive``."""
+    prefix = {"inferior": "lost_", "inconclusive": "open_"}.get(word)
+    if prefix is None:
+        return
+    arms = {name: words.arm(getattr(verdict, name)) for name in ("candidate", "reference", "gate")}
+    for key, has_margin in (("metrics", True), ("gate", False)):
+        metrics = [
+            one.metric for one in verdict.metrics if one.word == word and math.isfinite(one.margin) == has_margin
+        ]
+        if metrics:
+            yield words(prefix + key, some=words.listed([words.named("name_", one) for one in metrics]), **arms)
+    for one in verdict.guardrails:
+        if one.word == word and math.isfinite(one.share.value):
+            yield words(prefix + one.guardrail, **arms, **_shares(one, words))
+
+
+def _detail(verdict: ClaimVerdict, metric: MetricVerdict, words: Words) -> Detail:
     name = words.named("name_", metric.metric)
-    name = name[0].upper() + name[1:]
+    name, title = name[0].upper() + name[1:], words.named("word_", metric.word)
     if math.isnan(metric.difference):
-        return words("detail_none", metric=name)
+        return Detail(name, title, words("detail_none"))
+    reference, gate = words.arm(verdict.reference), words.arm(verdict.gate)
     sentences = [
         words(
             "detail_numbers",
-            metric=name,
-            reference=verdict.reference,
+            reference=reference,
             change=_change(metric.difference, words),
             confidence=_confidence(verdict.level, words),
             bound=_change(metric.bound, words),
         ),
-        words("detail_gate_failed", reference=verdict.reference, gate=verdict.gate)
+        words("detail_gate_failed", reference=reference, gate=gate)
         if math.isnan(metric.margin)
         else words("detail_margin", margin=_change(metric.margin, words)),
         words("detail_seeds", n=metric.n_seeds),
@@ -217,22 +261,24 @@ def _detail(verdict: ClaimVerdict, metric: MetricVerdict, words: Words) -> str:
         sentences.append(words("detail_p", p=words.p(metric.p), p_permutation=words.p(metric.p_permutation)))
     if metric.favour:
         sentences.append(words.named("favour_", metric.favour))
-    return " ".join(sentences)
+    return Detail(name, title, " ".join(sentences))
 
 
-def _guardrail(verdict: ClaimVerdict, guardrail: GuardrailVerdict, words: Words) -> str:
+def _guardrail(verdict: ClaimVerdict, guardrail: GuardrailVerdict, words: Words) -> Detail:
     """One sentence: how much diversity is left, or how many members have diverged, and what the limit is."""
+    text = words(f"detail_{guardrail.guardrail}", reference=words.arm(verdict.reference), **_shares(guardrail, words))
+    return Detail(words("guardrail"), words.named("guard_", guardrail.word), text)
+
+
+def _shares(guardrail: GuardrailVerdict, words: Words) -> dict[str, str]:
     share = guardrail.share
-    numbers = (share.value, share.low, share.high, guardrail.limit)
-    value, low, high, limit = ("–" if math.isnan(number) else words.percent(number) for number in numbers)
-    return words(
-        f"detail_{guardrail.guardrail}", reference=verdict.reference, share=value, low=low, high=high, limit=limit
-    )
+    numbers = {"share": share.value, "low": share.low, "high": share.high, "limit": guardrail.limit}
+    return {name: "–" if math.isnan(number) else words.percent(number) for name, number in numbers.items()}
 
 
-def _corrected(verdict: ClaimVerdict, n_claims: int, words: Words) -> Iterator[str]:
+def _corrected(verdict: ClaimVerdict, n_claims: int, words: Words) -> Iterator[Detail]:
     if n_claims > 1 and verdict.p < 1:
-        yield words("detail_holm", n=n_claims, p=words.p(verdict.p_adjusted))
+        yield Detail("", "", words("detail_holm", n=n_claims, p=words.p(verdict.p_adjusted)))
 
 
 def _confidence(alpha: float, words: Words) -> str:
@@ -247,21 +293,33 @@ def _change(log_ratio: float, words: Words) -> str:
     return words("worse" if share >= 0 else "better", share=words.percent(abs(share)))
 
 
+def _looks(looks: Looks, words: Words) -> Iterator[str]:
+    """What was decided when the answer could be known."""
+    if looks.picked_again:
+        yield words("looks_picked_again", n=looks.openings)
+        if looks.winners_changed:
+            yield words("looks_winners_changed", arms=words.arms(list(looks.winners_changed)))
+    if looks.seeds_added:
+        yield words("looks_seeds_added", n=looks.seeds_added)
+
+
 def _findings(comparison: Comparison, words: Words) -> Iterator[str]:
     """What holds beside the claims."""
     zero_velocity = comparison.baselines.get("zero_velocity", {})
     against = {name: arm.beats(zero_velocity) for name, arm in comparison.arms.items() if arm.phase == "confirm"}
     if better := [name for name, beats in against.items() if beats]:
-        yield words("beat_frozen", arms=words.listed(better))
+        yield words("beat_frozen", arms=words.arms(better))
     if others := [name for name, beats in against.items() if beats is False]:
-        yield words("not_beat_frozen", arms=words.listed(others))
+        yield words("not_beat_frozen", arms=words.arms(others))
     for name, arm in comparison.arms.items():
         if arm.n_diverged:
             share = [words.percent(value) for value in (arm.diverged.low, arm.diverged.high)]
             members = arm.n_members + arm.n_diverged
-            yield words("some_diverged", arm=name, n=arm.n_diverged, all=members, low=share[0], high=share[1])
+            yield words(
+                "some_diverged", arm=words.arm(name), n=arm.n_diverged, all=members, low=share[0], high=share[1]
+            )
     if unconfirmed := [name for name, arm in comparison.arms.items() if arm.phase != "confirm"]:
-        yield words("not_confirmed", arms=words.listed(unconfirmed))
+        yield words("not_confirmed", arms=words.arms(unconfirmed))
 
 
 def _arm_rows(comparison: Comparison, words: Words) -> Iterator[ArmRow]:
@@ -354,7 +412,7 @@ def _plain(number: float | None, form: str, words: Words) -> str:
 def _effects(comparison: Comparison, words: Words) -> Iterator[list[str]]:
     """A row an effect: the change of every metric with its interval."""
     found = {
-        metric: {" × ".join(effect.losses): effect.change for effect in effects.effects}
+        metric: {" × ".join(effect.losses): effect for effect in effects.effects}
         for metric, effects in comparison.effects.items()
     }
     for name in dict.fromkeys(name for changes in found.values() for name in changes):
@@ -366,12 +424,15 @@ def _assumed_none(comparison: Comparison, words: Words) -> str | None:
     return words("effects_assumed_none", terms=words.listed(sorted(terms))) if terms else None
 
 
-def _effect(change: Estimate | None, words: Words) -> str:
-    if change is None or math.isnan(change.value):
+def _effect(effect: Effect | None, words: Words) -> str:
+    """The change of the metric itself, whose sign does not say yet whether that is better."""
+    if effect is None or math.isnan(effect.own.value):
         return "–"
-    numbers = (math.expm1(min(number, LARGEST_CHANGE)) for number in (change.value, change.low, change.high))
+    own = effect.own
+    numbers = (math.expm1(min(number, LARGEST_CHANGE)) for number in (own.value, own.low, own.high))
     value, low, high = (words.number(100 * number, "+.0f") for number in numbers)
-    return f"{value} % [{low}, {high}]"
+    text = f"{value} % [{low}, {high}]"
+    return f"{text} {words('effect_' + effect.direction)}" if effect.direction else text
 
 
 def _value(value: Any, words: Words) -> str:

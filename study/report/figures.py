@@ -124,15 +124,16 @@ def _arms_members(record: Record, comparison: Comparison) -> Iterator[Sequence[A
                 yield name, arm.phase, metric, seed, value
 
 
-EFFECTS = ("metric", "losses", "change", "ci_low", "ci_high", "model")
+EFFECTS = ("metric", "losses", "change", "ci_low", "ci_high", "model", "own", "own_low", "own_high")
 
 
 def _effects(comparison: Comparison) -> Iterator[Sequence[Any]]:
-    """What each loss, and losses together, change of each metric's log badness."""
+    """What each loss, and losses together, change of each metric: ``change`` of its log badness, ``own`` of its log."""
     for metric, effects in comparison.effects.items():
         for effect in effects.effects:
-            change = effect.change
-            yield metric, " × ".join(effect.losses), change.value, change.low, change.high, effects.model
+            change, own = effect.change, effect.own
+            numbers = change.value, change.low, change.high, effects.model, own.value, own.low, own.high
+            yield metric, " × ".join(effect.losses), *numbers
 
 
 LEARNING = ("arm", "metric", "epoch", "mean", "ci_low", "ci_high", "members")

@@ -46,7 +46,8 @@ def draw_verdicts(ax: "Axes", table: pd.DataFrame, words: Words) -> None:
             ax.plot([row.lower, row.upper], [place, place], color=colour)
             ax.plot(row.difference, place, "o", color=colour)
             ax.vlines(row.margin, place - 0.3, place + 0.3, linestyles=":", color="black")
-            labels.append(f"{words.named('name_', row.metric)}: {words.named('word_', row.word)}")
+            mark = f" ({words.named('mark_', row.favour)})" if isinstance(row.favour, str) else ""
+            labels.append(f"{words.named('name_', row.metric)}: {words.named('word_', row.word)}{mark}")
     ax.set_yticks(range(len(labels)), labels)
     for label in ax.get_yticklabels():
         if label.get_text() in set(table["claim"]):

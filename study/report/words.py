@@ -43,30 +43,51 @@ ENGLISH: Mapping[str, str] = {
     "answer_non_inferior": "Yes. {candidate} keeps at least {keep} of what {reference} gains over {gate}, in {all}.",
     "answer_non_inferior_absolute": "Yes. {candidate} stays within the margin of {reference} in {all}.",
     "answer_seeds_needed": "About {n} seeds would decide.",
-    "answer_inferior": "No. {candidate} loses more than the margin against {reference} in {some}.",
-    "answer_inconclusive": "Undecided. In {some} the interval reaches across the margin: these seeds cannot tell "
-    "whether {candidate} can replace {reference}.",
-    "answer_too_few": "Undecided. {n} seeds are too few for any verdict: it needs {least}.",
+    "answer_inferior": "No. {why}",
+    "answer_inconclusive": "Undecided. {why}",
+    "answer_too_few": "Undecided. Too few pairs of seeds for any verdict: {n}, and it needs {least}.",
     "answer_gate_failed": "This study cannot tell. {reference} itself does not clearly beat {gate} in {some}, so "
     "there is no gain that {candidate} could keep.",
-    "detail_numbers": "{metric}: {change} than {reference}; with {confidence} confidence at worst {bound}.",
+    "answer_whatever_gate": "Whatever the gate: {why}",
+    "lost_metrics": "{candidate} loses more than the margin against {reference} in {some}.",
+    "lost_diversity": "{candidate} keeps {share} of the diversity of {reference}, where {limit} is required.",
+    "lost_diverged": "{share} of the members of {candidate} diverged, where at most {limit} may.",
+    "open_metrics": "In {some} the interval reaches across the margin: these seeds cannot tell whether {candidate} can "
+    "replace {reference}.",
+    "open_gate": "There is no margin for {some}: too few pairs of seeds of {reference} and {gate}.",
+    "open_diversity": "These seeds cannot tell whether {candidate} keeps {limit} of the diversity of {reference}: it "
+    "has between {low} and {high}.",
+    "open_diverged": "{share} of the members of {candidate} diverged: these seeds cannot tell whether more than "
+    "{limit} do.",
+    "detail_numbers": "{change} than {reference}; with {confidence} confidence at worst {bound}.",
     "detail_margin": "At most {margin} is allowed.",
     "detail_gate_failed": "No margin, since {reference} does not clearly beat {gate}.",
-    "detail_none": "{metric}: too few pairs of seeds.",
+    "detail_none": "Too few pairs of seeds.",
     "detail_seeds": "{n} seeds.",
     "detail_missing": "Missing, since a member diverged or did not run: {n}.",
     "detail_p": "p {p}, by flipping signs {p_permutation}.",
     "detail_holm": "Corrected by Holm over {n} claims: p {p}.",
-    "detail_diversity": "Guardrail: {share} of the diversity (APD) of {reference}, between {low} and {high}; at least "
-    "{limit} is required.",
-    "detail_diverged": "Guardrail: {share} of the members diverged, between {low} and {high}; at most {limit} may.",
-    "guardrail_diversity": "diversity",
-    "guardrail_diverged": "diverged members",
+    "detail_diversity": "{share} of the diversity (APD) of {reference}, between {low} and {high}; at least {limit} is "
+    "required.",
+    "detail_diverged": "{share} of the members diverged, between {low} and {high}; at most {limit} may.",
+    "guardrail": "Guardrail",
+    "guard_non_inferior": "kept",
+    "guard_inferior": "broken",
+    "guard_inconclusive": "inconclusive",
+    "mark_favoured": "favoured",
+    "mark_conservative": "conservative",
     "favour_favoured": "Favoured: only the candidate trains on this metric.",
     "favour_conservative": "Conservative: only the reference trains on this metric.",
     "better": "{share} better",
     "worse": "{share} worse",
     "warning_few_seeds": "Only {n} seeds: the interval is wide, and how often it covers the truth is uncertain.",
+    "warning_no_interval": "Pairs of seeds of which both members are there: {n}. That is too few for an interval.",
+    "looks_picked_again": "Winners were picked again after the test split had been opened, by somebody who could know "
+    "the first answer. It was opened {n} times.",
+    "looks_winners_changed": "Since then another trial has won in: {arms}.",
+    "looks_seeds_added": "Seeds were added after a look at the test split, {n}×, and the claims judged again at the "
+    "same level. At its margin a claim then holds by chance more often than that says: at 5 %, in about 9 % of studies "
+    "after one such addition, and in 12 to 14 % after up to three.",
     "no_claims": "The study makes no claim; its arms stand side by side below.",
     "no_verdict_yet": "No verdict yet: {arms} must be confirmed on fresh seeds first.",
     "beat_frozen": "Better than a person who stands still, with the whole interval: {arms}.",
@@ -80,9 +101,14 @@ ENGLISH: Mapping[str, str] = {
     "share_of": "{share}",
     # forest
     "forest_caption": "Difference to the reference, paired by seed: mean, both one-sided bounds at the level that the "
-    "claim asks for, and every seed as a point. The line at 0 means equal; the dashed mark is the margin, and the "
+    "claim asks for, and every seed as a point. Favoured: only the candidate trains on the metric; conservative: only "
+    "the reference does. The line at 0 means equal; the dashed mark is the margin, and the "
     "green band what may be lost. An interval that ends left of the mark is non-inferior, one that ends left of 0 "
     "superior.",
+    "forest_picture": "Mean difference to the reference, with both one-sided bounds at the level that the claim asks "
+    "for, in the colour of the verdict: green superior or non-inferior, grey inconclusive, red inferior, orange gate "
+    "failed. The line at 0 means equal; the dotted mark is the margin, which there is none of where the gate failed. "
+    "Favoured: only the candidate trains on the metric; conservative: only the reference does.",
     "forest_axis": "← better · {candidate} against {reference} · worse →",
     "forest_empty": "There is nothing to draw before three arms of a claim are confirmed.",
     "margin": "margin",
@@ -126,8 +152,15 @@ ENGLISH: Mapping[str, str] = {
     "better_one": "1 is best",
     # effects
     "effects_caption": "Main effects of the losses and their interactions, from all confirmed arms at once: the "
-    "change of each metric from without the loss to with it, at the mean of all else, with its 95 % interval. Left of "
-    "0 is better; × is by how much the effect of one differs where the others are.",
+    "change of each metric itself from without the loss to with it, at the mean of all else, with its 95 % interval. "
+    "Whether less of a metric is better differs from one to the other, so each change is marked as better (green) or "
+    "worse (red) where the 95 % interval of its badness says so, which for the jerk ratio is its distance from 1; × is "
+    "by how much the effect of one differs where the others are. "
+    "Each arm has the configuration that its own search found: an effect is that of a loss together with what was "
+    "searched for it, and the interval covers the seeds of these winners, not what another search would have found.",
+    "effect_better": "better",
+    "effect_worse": "worse",
+    "effects_change": "change of the metric",
     "effects_none": "The confirmed arms cannot tell the effects of single losses apart.",
     "effects_assumed_none": "Taken to be none, since these arms cannot tell: {terms}.",
     "effects_axis": "← better · worse →",
@@ -280,31 +313,51 @@ ITALIAN: Mapping[str, str] = {
     "answer_non_inferior": "Sì. {candidate} conserva almeno {keep} di quanto {reference} guadagna su {gate}, in {all}.",
     "answer_non_inferior_absolute": "Sì. {candidate} resta entro il margine da {reference} in {all}.",
     "answer_seeds_needed": "Circa {n} semi deciderebbero.",
-    "answer_inferior": "No. {candidate} perde più del margine rispetto a {reference} in {some}.",
-    "answer_inconclusive": "Non deciso. In {some} l'intervallo attraversa il margine: questi semi non bastano a dire "
-    "se {candidate} possa sostituire {reference}.",
-    "answer_too_few": "Non deciso. {n} semi sono troppo pochi per qualunque verdetto: ne servono {least}.",
+    "answer_inferior": "No. {why}",
+    "answer_inconclusive": "Non deciso. {why}",
+    "answer_too_few": "Non deciso. Troppo poche coppie di semi per qualunque verdetto: {n}, e ne servono {least}.",
     "answer_gate_failed": "Questo studio non può dirlo. Lo stesso {reference} non supera chiaramente {gate} in "
     "{some}: non c'è un guadagno che {candidate} possa conservare.",
-    "detail_numbers": "{metric}: {change} di {reference}; con confidenza del {confidence} al peggio {bound}.",
+    "answer_whatever_gate": "Comunque sia la premessa: {why}",
+    "lost_metrics": "{candidate} perde più del margine rispetto a {reference} in {some}.",
+    "lost_diversity": "{candidate} conserva il {share} della diversità di {reference}, dove è richiesto il {limit}.",
+    "lost_diverged": "Il {share} dei membri di {candidate} è divergente, dove è ammesso al massimo il {limit}.",
+    "open_metrics": "In {some} l'intervallo attraversa il margine: questi semi non bastano a dire se {candidate} possa "
+    "sostituire {reference}.",
+    "open_gate": "Non c'è un margine per {some}: troppo poche coppie di semi di {reference} e {gate}.",
+    "open_diversity": "Questi semi non bastano a dire se {candidate} conservi il {limit} della diversità di "
+    "{reference}: ne ha tra il {low} e il {high}.",
+    "open_diverged": "Il {share} dei membri di {candidate} è divergente: questi semi non bastano a dire se lo sia più "
+    "del {limit}.",
+    "detail_numbers": "{change} di {reference}; con confidenza del {confidence} al peggio {bound}.",
     "detail_margin": "È ammesso al massimo {margin}.",
     "detail_gate_failed": "Nessun margine, perché {reference} non supera chiaramente {gate}.",
-    "detail_none": "{metric}: troppo poche coppie di semi.",
+    "detail_none": "Troppo poche coppie di semi.",
     "detail_seeds": "{n} semi.",
     "detail_missing": "Mancanti, perché un membro è divergente o non ha girato: {n}.",
     "detail_p": "p {p}, invertendo i segni {p_permutation}.",
     "detail_holm": "Con la correzione di Holm su {n} tesi: p {p}.",
-    "detail_diversity": "Salvaguardia: il {share} della diversità (APD) di {reference}, tra {low} e {high}; è "
-    "richiesto almeno il {limit}.",
-    "detail_diverged": "Salvaguardia: il {share} dei membri è divergente, tra {low} e {high}; è ammesso al massimo il "
+    "detail_diversity": "Il {share} della diversità (APD) di {reference}, tra {low} e {high}; è richiesto almeno il "
     "{limit}.",
-    "guardrail_diversity": "diversità",
-    "guardrail_diverged": "membri divergenti",
+    "detail_diverged": "Il {share} dei membri è divergente, tra {low} e {high}; è ammesso al massimo il {limit}.",
+    "guardrail": "Salvaguardia",
+    "guard_non_inferior": "rispettata",
+    "guard_inferior": "violata",
+    "guard_inconclusive": "non conclusiva",
+    "mark_favoured": "favorita",
+    "mark_conservative": "prudente",
     "favour_favoured": "Favorito: solo il candidato si addestra su questa metrica.",
     "favour_conservative": "Prudente: solo il riferimento si addestra su questa metrica.",
     "better": "{share} meglio",
     "worse": "{share} peggio",
     "warning_few_seeds": "Solo {n} semi: l'intervallo è largo, ed è incerto quanto spesso contenga il valore vero.",
+    "warning_no_interval": "Coppie di semi di cui ci sono entrambi i membri: {n}. Sono troppo poche per un intervallo.",
+    "looks_picked_again": "I vincitori sono stati scelti di nuovo dopo che l'insieme di test era stato aperto, da chi "
+    "poteva conoscere la prima risposta. È stato aperto {n} volte.",
+    "looks_winners_changed": "Da allora ha vinto un'altra prova in: {arms}.",
+    "looks_seeds_added": "Dopo uno sguardo all'insieme di test sono stati aggiunti semi, {n}×, e le tesi giudicate di "
+    "nuovo allo stesso livello. Al suo margine una tesi è allora accettata per caso più spesso di quanto quello dica: "
+    "al 5 %, in circa il 9 % degli studi dopo una sola aggiunta, e nel 12–14 % dopo fino a tre.",
     "no_claims": "Lo studio non sostiene alcuna tesi; i suoi bracci sono messi a confronto qui sotto.",
     "no_verdict_yet": "Ancora nessun verdetto: prima va confermato su semi nuovi {arms}.",
     "beat_frozen": "Migliori di una persona che resta ferma, con l'intero intervallo: {arms}.",
@@ -318,9 +371,15 @@ ITALIAN: Mapping[str, str] = {
     "half": "la metà",
     "share_of": "il {share}",
     "forest_caption": "Differenza dal riferimento, appaiata seme per seme: media, i due limiti unilaterali al livello "
-    "che la tesi richiede e ogni seme come punto. La linea a 0 significa uguale; il segno tratteggiato è il margine, "
+    "che la tesi richiede e ogni seme come punto. Favorita: solo il candidato si addestra sulla metrica; prudente: "
+    "solo il riferimento. La linea a 0 significa uguale; il segno tratteggiato è il margine, "
     "e la fascia verde ciò che si può perdere. Un intervallo che finisce a sinistra del segno è non inferiore, uno "
     "che finisce a sinistra di 0 superiore.",
+    "forest_picture": "Differenza media dal riferimento, con i due limiti unilaterali al livello che la tesi "
+    "richiede, nel colore del verdetto: verde superiore o non inferiore, grigio non conclusivo, rosso inferiore, "
+    "arancione premessa non verificata. La linea a 0 significa uguale; il segno punteggiato è il margine, che non c'è "
+    "dove la premessa non è verificata. Favorita: solo il candidato si addestra sulla metrica; prudente: solo il "
+    "riferimento.",
     "forest_axis": "← meglio · {candidate} rispetto a {reference} · peggio →",
     "forest_empty": "Non c'è nulla da disegnare finché tre bracci di una tesi non sono confermati.",
     "margin": "margine",
@@ -362,8 +421,16 @@ ITALIAN: Mapping[str, str] = {
     "better_high": "di più è più vario",
     "better_one": "ideale 1",
     "effects_caption": "Effetti principali dei termini di costo e loro interazioni, da tutti i bracci confermati "
-    "insieme: la variazione di ogni metrica da senza a con quel termine, alla media di tutto il resto, con il suo "
-    "intervallo al 95 %. A sinistra di 0 è meglio; × è di quanto l'effetto di uno cambia dove ci sono gli altri.",
+    "insieme: la variazione della metrica stessa da senza a con quel termine, alla media di tutto il resto, con il suo "
+    "intervallo al 95 %. Non per ogni metrica meno è meglio: ogni variazione è perciò segnata come migliore (verde) o "
+    "peggiore (rosso) dove lo dice l'intervallo al 95 % del suo scarto dal meglio, che per il rapporto di jerk è la "
+    "distanza da 1; × è di quanto l'effetto di uno cambia dove ci sono gli altri. "
+    "Ogni braccio ha la configurazione trovata dalla sua ricerca: un effetto è quello di un termine insieme con ciò "
+    "che è stato cercato per esso, e l'intervallo copre i semi di questi vincitori, non ciò che un'altra ricerca "
+    "avrebbe trovato.",
+    "effect_better": "migliore",
+    "effect_worse": "peggiore",
+    "effects_change": "variazione della metrica",
     "effects_none": "I bracci confermati non permettono di distinguere gli effetti dei singoli termini di costo.",
     "effects_assumed_none": "Considerati nulli, perché questi bracci non li distinguono: {terms}.",
     "effects_axis": "← meglio · peggio →",
@@ -505,6 +572,14 @@ class Words:
     def p(self, value: float) -> str:
         """A probability; below a thousandth only that."""
         return "< " + self.number(0.001, ".3f") if value < 0.001 else self.number(value, ".3f")
+
+    def arm(self, name: str) -> str:
+        """An arm's name in a sentence, where ``all`` or ``none`` would be read as a word."""
+        return f"«{name}»" if self.language == "it" else f"“{name}”"
+
+    def arms(self, names: list[str]) -> str:
+        """``“a”, “b” and “c”``."""
+        return self.listed([self.arm(name) for name in names])
 
     def listed(self, names: list[str]) -> str:
         """``a, b and c``."""

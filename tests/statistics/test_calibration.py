@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from study.judge import judge
-from study.power import power_of, seeds_needed
+from study.power import power_of, seeds_needed, seeds_to_decide
 from study.stats import (
     bootstrap_upper_bound,
     holm,
@@ -141,6 +141,33 @@ def study_file() -> StudyFile:
             "claims": [{"name": "c", "candidate": "gt", "metrics": ["ade"], "guardrails": {"diversity": None}}],
         }
     )
+
+
+def accepted_at_last(n_seeds: int, additions: int, draws: int) -> float:
+    """How often a claim at its margin of one SD is accepted by who adds the seeds that it is said to need."""
+    generator, accepted = np.random.default_rng([n_seeds, additions]), 0
+    for _ in range(draws):
+        seen = generator.normal(1.0, 1.0, n_seeds)
+        for left in range(additions, -1, -1):
+            lower, upper = one_sided_bounds(seen, 0.05)
+            accepted += upper < 1.0
+            if upper < 1.0 or lower > 1.0 or not left:
+                break
+            needed = seeds_to_decide(len(seen), float(seen.mean()), 1.0, float(seen.std(ddof=1)), 0.05)
+            if needed is None:
+                break
+            seen = np.concatenate([seen, generator.normal(1.0, 1.0, max(needed - len(seen), 1))])
+    return accepted / draws
+
+
+@pytest.mark.parametrize("n_seeds", [5, 10])
+@pytest.mark.parametrize(("additions", "least", "most"), [(0, 0.05, 0.05), (1, 0.09, 0.09), (3, 0.12, 0.14)])
+def test_seeds_that_are_added_after_a_look_raise_the_error_as_the_documentation_says(
+    n_seeds: int, additions: int, least: float, most: float
+) -> None:
+    draws = 1000
+    found = accepted_at_last(n_seeds, additions, draws)
+    assert least - tolerance(least, draws) < found < most + tolerance(most, draws)
 
 
 def held(study_file: StudyFile, lost: float, draws: int) -> float:

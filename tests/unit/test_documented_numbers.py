@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 from itertools import permutations
 from math import log
@@ -9,6 +10,7 @@ from math import log
 import pytest
 
 from benchmarks.scale import CASES
+from study.comparison import effects_on
 from tests.documents import ROOT
 
 LATEST: dict[str, float] = json.loads((ROOT / "benchmarks" / "latest.json").read_text())
@@ -157,3 +159,29 @@ def test_verdicts_of_the_published_study_are_those_of_its_data() -> None:
             f"| {claim} (`{candidate}` for `paper`) | gate failed | {', '.join(said)} | {100 * shares[claim]:.0f} %"
         )
         assert verdict in STUDIED
+
+
+def test_effects_of_the_published_study_are_those_of_its_members() -> None:
+    losses = {row["arm"]: row["arm"].split("+") for row in rows_of("arms") if row["phase"] == "confirm"}
+    losses |= {"none": [], "paper": ["consistency", "bone"], "all": ["gt", "consistency", "bone"]}
+    values: dict[str, dict[str, list[float]]] = {}
+    for row in rows_of("arms_members"):
+        values.setdefault(row["metric"], {}).setdefault(row["arm"], []).append(float(row["value"]))
+    published = {(row["metric"], row["losses"]): row for row in rows_of("effects")}
+    table: dict[str, list[str]] = {}
+    for metric, _ in COLUMNS:
+        effects = effects_on(metric, losses, values[f"test/{metric}"])
+        assert effects is not None
+        for effect in effects.effects:
+            name = " × ".join(effect.losses)
+            row = published.pop((metric, name))
+            assert [float(row[key]) for key in ("change", "own")] == pytest.approx(
+                [effect.change.value, effect.own.value]
+            )
+            change, low, high = (100 * math.expm1(float(row[key])) for key in ("own", "own_low", "own_high"))
+            cell = f"{change:+.0f} % [{low:+.0f}, {high:+.0f}] {effect.direction or ''}".strip()
+            table.setdefault(name, []).append(cell.replace("-", "−"))
+    assert published == {}
+    report = (STUDY / "report.md").read_text()
+    for name, cells in table.items():
+        assert f"| {name} | {' | '.join(cells)} |" in report

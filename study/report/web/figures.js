@@ -75,6 +75,7 @@ const report_page = (() => {
     const ticks = count => d3.ticks(...domain.map(as_share), count).map(Math.log1p);
     const tones = {superior: "good", "non-inferior": "good", inferior: "bad", inconclusive: "open", "gate failed": "none"};
     const tone = row => `var(--${tones[row.word]})`;
+    const verdict = between => row => named("word_", row.word) + (row.favour ? between + named("mark_", row.favour) : "");
     keep_drawn(document.getElementById("forest"), width =>
       d3.groups(drawable, row => row.claim).flatMap(([claim, of_claim]) => {
         const heading = document.createElement("h3");
@@ -93,9 +94,9 @@ const report_page = (() => {
             Plot.dot(seeds.filter(row => row.claim === claim), {x: "difference", y: label, r: 2.6, fill: "var(--soft)", fillOpacity: .7, dy: 8}),
             Plot.link(of_claim, {x1: "lower", x2: "upper", y: label, stroke: tone, strokeWidth: 4, strokeLinecap: "round", dy: -2}),
             Plot.dot(of_claim, {x: "difference", y: label, r: 6, fill: tone, stroke: "var(--paper)", strokeWidth: 1.5, dy: -2}),
-            narrow ? null : Plot.text(of_claim, {frameAnchor: "right", y: label, text: row => named("word_", row.word), fill: tone, fontWeight: 600, dx: 12, textAnchor: "start"}),
+            narrow ? null : Plot.text(of_claim, {frameAnchor: "right", y: label, text: verdict("\n"), fill: tone, fontWeight: 600, dx: 12, textAnchor: "start"}),
             Plot.tip(of_claim, Plot.pointer({x: "difference", y: label, ...tip, title: row => [
-              `${metric_name(row.metric)}: ${named("word_", row.word)}`,
+              `${metric_name(row.metric)}: ${verdict(", ")(row)}`,
               `${words.difference} ${share(row.difference)}`,
               `${words.bounds} ${share(row.lower)} … ${share(row.upper)}`,
               row.margin === null ? "" : `${words.margin} ${share(row.margin)}`,
@@ -109,27 +110,28 @@ const report_page = (() => {
   function draw_effects() {
     const place = document.getElementById("effects-plots");
     if (!place) return;
-    for (const [metric, effects] of d3.groups(rows("effects").filter(row => row.change !== null), row => row.metric)) {
+    for (const [metric, effects] of d3.groups(rows("effects").filter(row => row.own !== null), row => row.metric)) {
       const article = document.createElement("article");
       const heading = Object.assign(document.createElement("h3"), {textContent: metric_name(metric)});
       const target = document.createElement("div");
       article.className = "small";
       article.append(heading, target);
       place.append(article);
-      const domain = d3.extent(effects.flatMap(row => [row.ci_low ?? row.change, row.ci_high ?? row.change]).concat(0));
+      const domain = d3.extent(effects.flatMap(row => [row.own_low ?? row.own, row.own_high ?? row.own]).concat(0));
       const ticks = d3.ticks(...domain.map(as_share), 3).map(Math.log1p);
       const tone = row => row.ci_high < 0 ? "var(--good)" : row.ci_low > 0 ? "var(--bad)" : "var(--soft)";
+      const direction = row => row.ci_high < 0 ? ` ${words.effect_better}` : row.ci_low > 0 ? ` ${words.effect_worse}` : "";
       const longest = d3.max(effects, row => row.losses.length);
       keep_drawn(target, width => Plot.plot({
         width, style, height: 50 + 22 * effects.length, marginLeft: 12 + 7 * longest, marginRight: 18, marginTop: 4, marginBottom: 40,
         ariaLabel: `${words.section_effects}: ${metric_name(metric)}`,
-        x: {domain, inset: 6, ticks, tickFormat: value => share(value), label: words.effects_axis, labelAnchor: "center", labelArrow: "none"},
+        x: {domain, inset: 6, ticks, tickFormat: value => share(value), label: words.effects_change, labelAnchor: "center", labelArrow: "none"},
         y: {label: null, domain: effects.map(row => row.losses), tickSize: 0},
         marks: [
           Plot.ruleX([0], {stroke: "var(--ink)"}),
-          Plot.link(effects.filter(row => row.ci_low !== null), {x1: "ci_low", x2: "ci_high", y: "losses", stroke: tone, strokeWidth: 3, strokeLinecap: "round"}),
-          Plot.dot(effects, {x: "change", y: "losses", r: 4.5, fill: tone, stroke: "var(--paper)"}),
-          Plot.tip(effects, Plot.pointer({x: "change", y: "losses", ...tip, title: row => `${row.losses}\n${share(row.change)}\n95 %: ${share(row.ci_low)} … ${share(row.ci_high)}`})),
+          Plot.link(effects.filter(row => row.own_low !== null), {x1: "own_low", x2: "own_high", y: "losses", stroke: tone, strokeWidth: 3, strokeLinecap: "round"}),
+          Plot.dot(effects, {x: "own", y: "losses", r: 4.5, fill: tone, stroke: "var(--paper)"}),
+          Plot.tip(effects, Plot.pointer({x: "own", y: "losses", ...tip, title: row => `${row.losses}\n${share(row.own)}${direction(row)}\n95 %: ${share(row.own_low)} … ${share(row.own_high)}`})),
         ],
       }));
     }

@@ -146,6 +146,14 @@ def test_interval_margin_and_zero_stand_on_one_line(build: Build) -> None:
     assert re.search(r" -*o-* *: ", row)
 
 
+def test_effects_are_of_the_metric_itself_and_marked_as_better_or_worse(build: Build) -> None:
+    text = printed(build(0.5))
+    row = next(line for line in text.splitlines() if line.startswith("gt ") and " to " in line)
+    assert re.search(r"-\d\d% \(-\d\d% to -\d\d%\) b$", row.rstrip())
+    for part in ("Change of the metric itself", "b better, w worse", "not another search"):
+        assert part in " ".join(text.split())
+
+
 def test_one_metric_shows_every_member(build: Build) -> None:
     text = printed(build(0.6), metric="ade")
     assert "0.58 0.6 0.62" in text

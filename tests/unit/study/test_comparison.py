@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from study.comparison import compare, differing
+from study.comparison import compare, differing, effects_on
 from study.record import Record, Trial
 
 NewRecord = Callable[..., Record]
@@ -95,7 +95,7 @@ def test_two_seeds_of_the_reference_decide_nothing(finished: Record) -> None:
     (sentence,) = compare(finished).verdicts()
     assert sentence == (
         "gt replaces both: inconclusive. A verdict needs 3 pairs of seeds, found 2. Missing, since a member diverged "
-        "or did not run: 1 of 3 pairs of seeds. Warning: only 2 seeds: the interval is wide and its coverage uncertain."
+        "or did not run: 1 of 3 pairs of seeds. Warning: only 2 pairs of seeds, too few for an interval."
     )
 
 
@@ -217,6 +217,37 @@ def test_only_parameters_that_differ_are_told(new_record: NewRecord, add_trial: 
         "lambda_gp": {"none": 5.0, "gt": 10.0, "paper": 5.0},
         "gt_weight": {"gt": 2.0},
     }
+
+
+@pytest.mark.parametrize(
+    ("metric", "without", "with_gt", "own", "direction"),
+    [
+        ("ade", 0.5, 0.4, 0.8, "better"),
+        ("apd", 2.0, 1.0, 0.5, "worse"),
+        ("apd", 1.0, 1.5, 1.5, "better"),
+        # From below the ideal beyond it: more, and nearer.
+        ("jerk_ratio", 0.5, 0.8, 1.6, "better"),
+        ("jerk_ratio", 0.8, 2.0, 2.5, "worse"),
+    ],
+)
+def test_an_effect_is_the_change_of_the_metric_itself_and_says_which_way_is_better(
+    metric: str, without: float, with_gt: float, own: float, direction: str
+) -> None:
+    seeds = (0.98, 1.0, 1.02)
+    values = {"none": [without * seed for seed in seeds], "gt": [with_gt * seed for seed in reversed(seeds)]}
+    effects = effects_on(metric, {"none": (), "gt": ("gt",)}, values)
+    assert effects is not None
+    (effect,) = effects.effects
+    assert math.exp(effect.own.value) == pytest.approx(own)
+    assert effect.own.low < effect.own.value < effect.own.high
+    assert effect.direction == direction
+
+
+def test_an_effect_that_may_be_none_has_no_direction() -> None:
+    values = {"none": [1.0, 1.1, 0.9], "gt": [1.05, 0.9, 1.1]}
+    effects = effects_on("apd", {"none": (), "gt": ("gt",)}, values)
+    assert effects is not None
+    assert effects.effects[0].direction is None
 
 
 def test_effects_of_losses_come_from_all_confirmed_arms(finished: Record) -> None:

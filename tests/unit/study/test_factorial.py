@@ -130,3 +130,15 @@ def test_the_order_of_arms_and_seeds_does_not_matter() -> None:
     there = changes(factorial_effects("ade", ALL, values))
     back = changes(factorial_effects("ade", dict(reversed(ALL.items())), backwards))
     assert back == pytest.approx(there)
+
+
+def test_the_change_of_the_metric_itself_is_told_beside_that_of_its_badness() -> None:
+    values = badness(ALL)
+    own = {arm: [-value for value in of_arm] for arm, of_arm in values.items()}
+    effects = factorial_effects("apd", ALL, values, own)
+    assert effects is not None
+    for effect in effects.effects:
+        change, mirrored = effect.change, effect.own
+        assert (mirrored.value, mirrored.low, mirrored.high) == pytest.approx(
+            (-change.value, -change.high, -change.low)
+        )

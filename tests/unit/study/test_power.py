@@ -46,3 +46,7 @@ def test_what_noise_has_left_open_is_decided_by_the_seeds_of_the_table() -> None
 def test_where_those_are_there_already_the_difference_itself_lies_near_the_margin() -> None:
     assert seeds_to_decide(10, difference=0.5, margin=1.0, sd=1.0, alpha=0.05) == 27
     assert seeds_to_decide(8, difference=3.0, margin=2.0, sd=2.0, alpha=0.05) == 27
+
+
+def test_a_difference_that_lies_on_the_margin_without_noise_is_decided_by_no_number_of_seeds() -> None:
+    assert seeds_to_decide(5, difference=0.5, margin=0.5, sd=0.0, alpha=0.05) is None

@@ -9,11 +9,13 @@ import math
 import re
 import typing
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from string import Formatter
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure as Canvas
 
 from study import cli
 from study.comparison import compare
@@ -23,9 +25,12 @@ from study.report.content import Answer, Content, build_content
 from study.report.figures import SIZES_TOLD, Figure, build_figures
 from study.report.motions import NOT_FINITE, Motions, packed
 from study.report.page import SCRIPTS, asset
+from study.report.plots import draw_verdicts, frame
 from study.report.words import ENGLISH, ITALIAN, LANGUAGES, Words
 from study.search import ENOUGH_TRIALS, MOST_TRIALS, parameter_importances
 from study.space import FloatParameter
+from study.stats import Estimate
+from study.verdict import GuardrailVerdict
 
 NewRecord = Callable[..., Record]
 AddTrial = Callable[..., Trial]
@@ -83,25 +88,32 @@ def answer_of(record: Record, language: str = "en") -> Answer:
 @pytest.mark.parametrize(
     ("gt", "none", "spread", "word", "english", "italian"),
     [
-        (0.4, 1.0, 1, "superior", "Yes. gt is better than paper in ADE.", "Sì. gt è migliore di paper in ADE."),
+        (0.4, 1.0, 1, "superior", "Yes. “gt” is better than “paper” in ADE.", "Sì. «gt» è migliore di «paper» in ADE."),
         (
             0.52,
             1.0,
             1,
             "non-inferior",
-            "Yes. gt keeps at least half of what paper gains over none, in ADE.",
-            "Sì. gt conserva almeno la metà di quanto paper guadagna su none, in ADE.",
+            "Yes. “gt” keeps at least half of what “paper” gains over “none”, in ADE.",
+            "Sì. «gt» conserva almeno la metà di quanto «paper» guadagna su «none», in ADE.",
         ),
         (
             0.9,
             1.0,
             1,
             "inferior",
-            "No. gt loses more than the margin against paper in ADE.",
-            "No. gt perde più del margine rispetto a paper in ADE.",
+            "No. “gt” loses more than the margin against “paper” in ADE.",
+            "No. «gt» perde più del margine rispetto a «paper» in ADE.",
         ),
         (0.6, 1.0, 40, "inconclusive", "Undecided. In ADE the interval", "Non deciso. In ADE l'intervallo"),
-        (0.5, 0.5, 1, "gate failed", "This study cannot tell. paper itself", "Questo studio non può dirlo. Lo stesso"),
+        (
+            0.5,
+            0.5,
+            1,
+            "gate failed",
+            "This study cannot tell. “paper” itself",
+            "Questo studio non può dirlo. Lo stesso",
+        ),
     ],
 )
 def test_every_verdict_has_its_sentence_in_both_languages(
@@ -117,35 +129,155 @@ def test_every_verdict_has_its_sentence_in_both_languages(
 def test_differences_are_told_as_shares_of_the_reference(new_study: NewStudy) -> None:
     record = new_study(gt=0.4)
     detail, comparison = answer_of(record).details[0], compare(record)
-    assert detail.startswith("ADE: ")
-    assert f"{-100 * math.expm1(comparison.claims[0].metrics[0].difference):.0f} % better than paper" in detail
-    assert "Favoured: only the candidate trains on this metric." in detail
+    assert (detail.name, detail.title) == ("ADE", "superior")
+    change = -100 * math.expm1(comparison.claims[0].metrics[0].difference)
+    assert detail.text.startswith(f"{change:.0f} % better than “paper”")
+    assert "Favoured: only the candidate trains on this metric." in detail.text
+
+
+@pytest.mark.parametrize(("language", "word", "search"), [("en", "worse", "search"), ("it", "peggiore", "ricerca")])
+def test_an_effect_says_how_a_metric_itself_changes_and_whether_that_is_better(
+    new_study: NewStudy, language: str, word: str, search: str
+) -> None:
+    # All arms but gt have a diversity of 1.
+    content = content_of(new_study(gt=0.4, diversity=0.5), language)
+    row = next(cells for cells in content.effects if cells[0] == "gt")
+    [diversity] = [cell for cell, name in zip(row, content.effect_headings, strict=True) if "APD" in name]
+    assert re.fullmatch(rf"−[45]\d % \[−[45]\d, −[45]\d\] {word}", diversity)
+    caption = Words(language)("effects_caption")
+    assert word in caption
+    assert search in caption
 
 
 def test_a_guardrail_that_breaks_is_named(new_study: NewStudy) -> None:
     answer = answer_of(new_study(gt=0.4, diversity=0.5))
-    assert (answer.word, answer.sentence) == (
-        "inferior",
-        "No. gt loses more than the margin against paper in diversity.",
+    assert answer.word == "inferior"
+    assert re.fullmatch(r"No\. “gt” keeps 5\d % of the diversity of “paper”, where 80 % is required\.", answer.sentence)
+    guardrail = answer.details[1]
+    assert (guardrail.name, guardrail.title) == ("Guardrail", "broken")
+    assert re.search(r"5\d % of the diversity \(APD\) of “paper”, .* at least 80 % is required", guardrail.text)
+
+
+def lost(record: Record, add_trial: AddTrial, arm: str, n_diverged: int) -> None:
+    """An arm's winner of whose three fresh members so many diverged."""
+    trial = add_trial(record, arm, "confirm", [], state=None)
+    values = [math.nan] * n_diverged + [0.4, 0.41, 0.42][n_diverged:]
+    members = {"val/score": values} | ({f"test/{name}": values for name in METRICS} if n_diverged < 3 else {})
+    mean = {} if n_diverged == 3 else {name: float(np.nanmean(of)) for name, of in members.items()}
+    line = {"epoch": 4, "members": members, "mean": mean, "spread": {}, "diverged": n_diverged}
+    trial.append_epoch(line | {"seconds": 2.0, "time": 0.0})
+    if n_diverged == 3:
+        trial.close("failed", None, "every member diverged by epoch 4", "diverged")
+    else:
+        trial.close("complete", mean["val/score"])
+
+
+@pytest.mark.parametrize(
+    ("n_diverged", "word", "english", "italian", "warning"),
+    [
+        (
+            3,
+            "inferior",
+            "No. 100 % of the members of “gt” diverged, where at most 20 % may.",
+            "No. Il 100 % dei membri di «gt» è divergente, dove è ammesso al massimo il 20 %.",
+            "Pairs of seeds of which both members are there: 0. That is too few for an interval.",
+        ),
+        (
+            1,
+            "inconclusive",
+            "Undecided. Too few pairs of seeds for any verdict: 2, and it needs 3.",
+            "Non deciso. Troppo poche coppie di semi per qualunque verdetto: 2, e ne servono 3.",
+            "Pairs of seeds of which both members are there: 2. That is too few for an interval.",
+        ),
+    ],
+)
+def test_members_that_diverged_are_told_as_what_they_are(
+    new_record: NewRecord,
+    add_trial: AddTrial,
+    n_diverged: int,
+    word: str,
+    english: str,
+    italian: str,
+    warning: str,
+) -> None:
+    record = new_record()
+    for arm, ade in (("none", 1.0), ("paper", 0.5)):
+        add_trial(record, arm, "t00", [0.3] * 4)
+        confirmed(record, add_trial, arm, ade)
+    add_trial(record, "gt", "t00", [0.3] * 4)
+    lost(record, add_trial, "gt", n_diverged)
+    answer = answer_of(record)
+    assert (answer.word, answer.sentence, answer.warning) == (word, english, warning)
+    assert answer_of(record, "it").sentence == italian
+
+
+def test_a_share_of_diverged_members_that_may_be_chance_is_no_interval_across_a_margin(new_study: NewStudy) -> None:
+    record = new_study(gt=0.5)
+    verdict = compare(record).claims[0]
+    open_one = GuardrailVerdict("diverged", "inconclusive", Estimate(0.4, 0.12, 0.77), 0.2, math.nan, None)
+    some_diverged = replace(verdict, word="inconclusive", guardrails=(verdict.guardrails[0], open_one))
+    figures = build_figures(record, compare(record), None)
+    said = [
+        build_content(record, replace(compare(record), claims=[some_diverged]), figures, Words(language))
+        .answers[0]
+        .sentence
+        for language in LANGUAGES
+    ]
+    assert said == [
+        "Undecided. 40 % of the members of “gt” diverged: these seeds cannot tell whether more than 20 % do.",
+        "Non deciso. Il 40 % dei membri di «gt» è divergente: questi semi non bastano a dire se lo sia più del 20 %.",
+    ]
+
+
+def test_a_failed_gate_does_not_hide_what_is_refuted(new_study: NewStudy) -> None:
+    record = new_study(gt=0.5, none=0.5, diversity=0.5)
+    answer, italian = answer_of(record), answer_of(record, "it")
+    assert answer.word == "gate failed"
+    assert re.search(
+        r"Whatever the gate: “gt” keeps 5\d % of the diversity of “paper”, where 80 % is required\.$", answer.sentence
     )
-    [guardrail] = [detail for detail in answer.details if detail.startswith("Guardrail: ") and "APD" in detail]
-    assert re.search(r"5\d % of the diversity \(APD\) of paper, .* at least 80 % is required", guardrail)
+    assert re.search(
+        r"Comunque sia la premessa: «gt» conserva il 5\d % della diversità di «paper», dove è richiesto il 80 %\.$",
+        italian.sentence,
+    )
+
+
+def test_every_bullet_of_the_answer_has_its_word(new_study: NewStudy, tmp_path: Path) -> None:
+    record = new_study(gt=0.4, diversity=0.5)
+    for language, bullets in (
+        ("en", ["- ADE: *superior*. ", "- Guardrail: *broken*. ", "- Guardrail: *kept*. "]),
+        ("it", ["- ADE: *superiore*. ", "- Salvaguardia: *violata*. ", "- Salvaguardia: *rispettata*. "]),
+    ):
+        write_report(record, language, tmp_path / language)
+        text = (tmp_path / language / "report.md").read_text()
+        found = re.findall(r"^- [^:\n]+: \*[^*]+\*\. ", text, re.MULTILINE)
+        assert found == bullets
+        assert Words(language)("forest_picture") in text
+
+
+@pytest.mark.parametrize(
+    ("language", "label"), [("en", "ADE: superior (favoured)"), ("it", "ADE: superiore (favorita)")]
+)
+def test_a_forest_plot_marks_what_is_favoured(new_study: NewStudy, language: str, label: str) -> None:
+    record = new_study(gt=0.4)
+    axes = Canvas().add_subplot()
+    draw_verdicts(axes, frame(build_figures(record, compare(record), None)["forest"]), Words(language))
+    assert label in [one.get_text() for one in axes.get_yticklabels()]
 
 
 def test_a_study_without_a_trial_has_a_report_too(new_record: NewRecord, tmp_path: Path) -> None:
     for language in LANGUAGES:
         page = write_report(new_record(), language, tmp_path / language)
         assert Words(language)("motion_none") in page.read_text()
-        assert (
-            Words(language)("no_verdict_yet", arms=Words(language).listed(["gt", "paper", "none"])) in page.read_text()
-        )
+        assert Words(language)("no_verdict_yet", arms=Words(language).arms(["gt", "paper", "none"])) in page.read_text()
 
 
 def test_page_and_markdown_say_the_same(new_study: NewStudy, tmp_path: Path) -> None:
     record = new_study(gt=0.4)
     page, content = write_report(record, "en", tmp_path), content_of(record)
     texts = (html.unescape(page.read_text()), (tmp_path / "report.md").read_text())
-    sentences = [answer.sentence for answer in content.answers] + content.answers[0].details + content.findings
+    sentences = [answer.sentence for answer in content.answers] + content.findings
+    sentences += [detail.text for detail in content.answers[0].details]
     assert len(sentences) > 2
     for text in texts:
         assert all(sentence in text for sentence in sentences)

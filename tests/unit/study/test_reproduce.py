@@ -4,10 +4,12 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from hpgan_core import groups
 from hpgan_core.config import TrainingConfig
@@ -15,6 +17,8 @@ from hpgan_core.presets import PRESETS
 from hpgan_core.trainable import EpochReport
 from hpgan_core.training import Population
 from hpgan_core.windows import MotionData
+from study.commands.reproduce import run
+from study.errors import BadStudyInput
 from study.job import Job, train_job
 from study.record import Phase, Record, Request, Trial
 from study.reproduce import Reproduction, reproduce
@@ -22,6 +26,20 @@ from study.study_file import Resources
 
 NewRecord = Callable[..., Record]
 HERE = Resources()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"name": "small", "trial_name": "gt/t00"}, "gt/t00"), ({"name": None, "from_mlflow": "abc"}, "abc")],
+)
+def test_an_arm_beside_a_trial_is_refused(tmp_path: Path, options: dict[str, Any], named: str) -> None:
+    with pytest.raises(BadStudyInput, match=f"--arm paper: '{named}' names a trial already"):
+        run(
+            **{"trial_name": None, "from_mlflow": None, "threads": None, "as_json": False} | options,
+            arm="paper",
+            studies=tmp_path,
+            console=Console(quiet=True),
+        )
 
 
 class _PrunedError(Exception):

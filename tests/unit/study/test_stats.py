@@ -198,3 +198,9 @@ def test_expected_best_is_the_mean_over_all_choices(n: int) -> None:
 def test_expected_best_of_thousands(n: int) -> None:
     costs = list(range(5000, 0, -1))
     assert expected_best(costs, n) == pytest.approx((len(costs) + 1) / (n + 1))
+
+
+@pytest.mark.parametrize("of", range(1, 60))
+def test_a_share_lies_in_its_own_interval_at_none_and_at_all(of: int) -> None:
+    none, every = share_interval(0, of), share_interval(of, of)
+    assert (none.low, every.high) == (0.0, 1.0)

@@ -397,6 +397,16 @@ class TestWords:
         of["none"] = of["paper"]
         assert "paper does not clearly beat none in ADE" in about_claim(verdict(study_with(), of))
 
+    def test_a_failed_gate_does_not_hide_what_is_refuted(self, study_with: StudyWith) -> None:
+        claim = study_with(claims=[CLAIM | {"metrics": ["ade", "bone_error"]}])
+        ade, bones = members("ade", worse_by=0.0), members("bone_error", worse_by=0.9, diversity=0.3)
+        ade["none"] = ade["paper"]
+        found = verdict(claim, {arm: bones[arm] | ade[arm] for arm in ade} | {"gt": ade["gt"] | bones["gt"]})
+        assert found.word == "gate failed"
+        said = about_claim(found)
+        assert "Whatever the gate, gt loses more than the margin against paper in bone error." in said
+        assert "Guardrail: gt must keep 80% of the diversity of paper. It has 30%" in said
+
     def test_what_the_candidate_trains_on_is_told_where_the_claim_holds(self, study_with: StudyWith) -> None:
         assert "Only gt trains on ADE." in about_claim(verdict(study_with(), members(worse_by=0.0)))
         assert "Only gt" not in about_claim(verdict(study_with(), members(worse_by=0.9)))
