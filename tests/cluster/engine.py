@@ -72,10 +72,10 @@ class Engine:
     def stop(self) -> None:
         """End it with all its containers, and its namespace."""
         if self._process is not None:
-            # It stops its containers first.
+            # It stops its containers first, and a study has two minutes for that.
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=60)
+                self._process.wait(timeout=150)
             if self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()

@@ -172,6 +172,12 @@ def test_several_hosts_share_a_network_and_a_volume() -> None:
         "type": "nfs", "o": "addr=10.0.0.1,nfsvers=4.2,hard", "device": ":/export/studies"
     }  # fmt: skip
     assert several["volumes"]["studies"]["name"] != one["volumes"]["studies"]["name"]
+    assert (
+        several["services"]["mlflow"]["networks"].keys() - {"page"} == one["services"]["mlflow"].pop("networks").keys()
+    )
+    # A port is published on a network of this host alone.
+    assert not several["networks"]["page"].get("internal")
+    assert several["services"]["mlflow"].pop("networks").keys() >= {"page"}
     for name, service in several["services"].items():
         mounts = {mount["target"]: mount for mount in service.pop("volumes", [])}
         before = {mount["target"]: mount for mount in one["services"][name].pop("volumes", [])}
