@@ -48,10 +48,12 @@ class Engine:
         self._socket = folder / "docker.sock"
         self.environment = os.environ | {"DOCKER_HOST": f"unix://{self._socket}", "DOCKER_BUILDKIT": "1"}
         self._process: subprocess.Popen[bytes] | None = None
+        self._network = 0
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         run("ip", "netns", "add", NAMESPACE)
+        self._network = Path("/run/netns", NAMESPACE).stat().st_ino
         self.run_inside("ip", "link", "set", "lo", "up")
         places = {"data-root": "data", "exec-root": "exec", "pidfile": "dockerd.pid"}
         options = [f"--{option}={self.folder / name}" for option, name in places.items()]
@@ -70,15 +72,26 @@ class Engine:
     def stop(self) -> None:
         """End it with all its containers, and its namespace."""
         if self._process is not None:
-            # It stops its containers first.
+            # It stops its containers first, and a study has two minutes for that.
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=60)
+                self._process.wait(timeout=150)
             if self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
             self._process = None
         subprocess.run(["ip", "netns", "delete", NAMESPACE], check=False, capture_output=True)
+
+    def processes(self) -> list[str]:
+        """Command lines of the engine and of all that it has started, but for what runs inside containers."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            # Most end while they are looked at.
+            with suppress(OSError):
+                words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(self.folder) in words or (process / "ns/net").stat().st_ino == self._network:
+                    found.append(words)
+        return found
 
     def docker(self, *arguments: str) -> str:
         return run("/usr/bin/docker", *arguments, environment=self.environment)

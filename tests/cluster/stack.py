@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ SHIPPED = (
     ".dockerignore", "Dockerfile", "LICENSE", "Makefile", "README.md", "constraints.txt", "deploy",
     "docker-compose.yml", "hpgan_core", "pyproject.toml", "search_spaces", "study",
 )  # fmt: skip
-PATIENCE_S = 240
+PATIENCE_S = 480
 
 # Trials of some ten seconds, and more of them than anybody waits for: there is always one in training to injure.
 STUDY_FILE = """\
@@ -31,7 +32,7 @@ parameters:
   hidden_size: {type: categorical, values: [8, 16], default: 16}
   gt_weight: {type: float, min: 0.01, max: 10.0, log: true, default: 1.0}
 search: {trials_per_arm: 40, members: 2, epochs: 60, sampler: {name: tpe, seed: 3}, pruner: {name: none}}
-confirm: {members: 3, epochs: 30}
+confirm: {members: 3, epochs: 30, shortlist: {trials: 2, members: 1}}
 """
 SMALL = (
     STUDY_FILE.replace("name: faults", "name: small").replace("arm: 40", "arm: 4").replace("epochs: 60", "epochs: 5")
@@ -47,7 +48,17 @@ parameters:
   hidden_size: {type: categorical, values: [8, 8192], default: 8}
 search: {trials_per_arm: 2, members: 1, epochs: 2, sampler: {name: grid}, pruner: {name: none}}
 confirm: null
+budget: {failed_fraction: 0.4}
 """
+
+
+def documented(name: str) -> str:
+    """A block of docs/cluster.md, by the comment above it."""
+    block = re.search(
+        rf"^<!-- {name} -->\n```\w+\n(.+?)^```", (ROOT / "docs/cluster.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert block, name
+    return block[1]
 
 
 class Stack:
@@ -69,6 +80,8 @@ class Stack:
         for text in (STUDY_FILE, HEAD, SMALL, HOG):
             name = text.partition("\n")[0].removeprefix("name: ")
             (folder / "search_spaces" / f"{name}.yaml").write_text(text)
+        # As behind a proxy.
+        (folder / ".env").write_text(documented("proxy"))
         run("make", "secrets", cwd=folder)
         # What people type is `docker compose`; the shim makes the package's Compose that plugin.
         shim = folder / "bin" / "docker"
@@ -125,6 +138,46 @@ class Stack:
         options = ["--rm", "-T", "--volume", f"{ROOT / 'tests/ledgers.py'}:/app/ledgers.py:ro"]
         self.compose("run", *options, "--entrypoint", "with-secrets", "study", "python", "-c", check)
 
+    def mlflow_states(self, name: str) -> set[str]:
+        """In what states MLflow has the runs of a study."""
+        script = f"""\
+import mlflow
+mlflow.set_tracking_uri("http://mlflow:5000")
+experiment = mlflow.get_experiment_by_name("{name}").experiment_id
+print(*{{run.info.status for run in mlflow.search_runs([experiment], output_format="list")}})
+"""
+        return set(self.python("ray-worker", script).split())
+
+    def secrets_found(self) -> set[tuple[str, str]]:
+        """Which secret is where, but for its own file; a container's /tmp is in its memory."""
+        return {
+            (name, where)
+            for where, text in self._texts()
+            for name, secret in self.secrets.items()
+            if secret.encode() in text
+        }
+
+    def _texts(self) -> Iterator[tuple[str, bytes]]:
+        """Whatever is written down somewhere while the stack runs."""
+        containers = self.engine.docker("ps", "--quiet", "--all").split()
+        yield "docker inspect", self.engine.docker("inspect", *containers).encode()
+        yield "a dump of the databases", self.compose("exec", "-T", "-u", "postgres", "postgres", "pg_dumpall").encode()
+        # What commands say, logs and volumes.
+        kept = self.engine.folder / "data"
+        for path in (*self.folder.glob("*.txt"), *_files(kept / "containers"), *_files(kept / "volumes")):
+            yield str(path), _content(path)
+        for container in self.engine.docker("ps", "--quiet").split():
+            template = '{{.State.Pid}} {{index .Config.Labels "com.docker.compose.service"}}'
+            first, service = self.engine.docker("inspect", "--format", template, container).split()
+            for process in self.engine.docker("top", container, "-o", "pid").split()[1:]:
+                for part in ("cmdline", "environ"):
+                    yield f"{part} in {service}", _content(Path("/proc") / process / part)
+            root = Path("/proc") / first / "root"
+            for path in _files(root / "tmp"):
+                with suppress(FileNotFoundError):
+                    others = " for all to read" if path.stat().st_mode & 0o077 else ""
+                    yield f"/{path.relative_to(root)} in {service}{others}", _content(path)
+
     def wait_for_workers(self, number: int) -> None:
         """Wait until so many nodes where trials may run are part of the cluster."""
         script = """\
@@ -167,6 +220,20 @@ print(sum(node["Alive"] and node["Resources"].get("CPU", 0) > 0 for node in ray.
         self.engine.docker("network", "disconnect", "hpgan_cluster", container)
         yield
         self.engine.docker("network", "connect", "--alias", service, "hpgan_cluster", container)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Regular ones, below a folder where others come and go."""
+    for parent, _, names in os.walk(folder):
+        paths = (Path(parent, name) for name in names)
+        yield from (path for path in paths if path.is_file() and not path.is_symlink())
+
+
+def _content(path: Path) -> bytes:
+    """Nothing where it is gone by now: processes end, and files are renamed."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return path.read_bytes()
+    return b""
 
 
 @dataclass

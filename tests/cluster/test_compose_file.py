@@ -15,25 +15,35 @@ from tests.cluster.engine import ROOT
 
 COMPOSE, HADOLINT = (str(Path(sys.executable).with_name(name)) for name in ("docker-compose", "hadolint"))
 PROFILES = ("gpu", "study", "dashboard")
-WITH_USERS = "deploy/mlflow-passwords.yml"
+WITH_USERS, SEVERAL_HOSTS, WORKER_HOST = (
+    f"deploy/{name}.yml" for name in ("mlflow-passwords", "several-hosts", "worker-host")
+)
 
 
-def config(*arguments: str, text: str | None = None, overlays: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+def config(
+    *arguments: str, text: str | None = None, overlays: Sequence[str] = (), **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Resolve the shipped file, or ``text`` in its place, with ``overlays`` on top."""
     files = ["docker-compose.yml" if text is None else "-", *overlays]
     named = [word for file in files for word in ("-f", file)]
     options = [*named, "--project-directory", ".", *(f"--profile={profile}" for profile in PROFILES)]
     return subprocess.run(
         [COMPOSE, *options, "config", *arguments],
-        cwd=ROOT, input=text, capture_output=True, text=True, check=False, env={"PATH": os.environ["PATH"]},
+        cwd=ROOT, input=text, capture_output=True, text=True, check=False,
+        env={"PATH": os.environ["PATH"]} | variables,
     )  # fmt: skip
+
+
+def resolved(*overlays: str, **variables: str) -> dict[str, Any]:
+    done = config("--format", "json", overlays=overlays, **variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
-    done = config("--format", "json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)["services"]
+    found: dict[str, Any] = resolved()["services"]
     assert len(found) == 7
     return found
 
@@ -102,7 +112,7 @@ def test_ports_are_published_to_this_machine_alone(services: dict[str, Any]) -> 
 def test_the_database_is_on_a_network_of_those_that_need_it(services: dict[str, Any]) -> None:
     with_database = {name for name, service in services.items() if "db" in service["networks"]}
     assert with_database == {"postgres", "mlflow", "study", "optuna-dashboard"}
-    assert json.loads(config("--format", "json").stdout)["networks"]["db"]["internal"]
+    assert resolved()["networks"]["db"]["internal"]
 
 
 def test_whoever_is_waited_for_says_when_it_is_healthy(services: dict[str, Any]) -> None:
@@ -124,16 +134,76 @@ def test_every_image_has_a_version(services: dict[str, Any]) -> None:
 
 
 def test_secrets_are_files_and_their_values_stand_nowhere(services: dict[str, Any]) -> None:
-    resolved = json.loads(config("--format", "json", overlays=[WITH_USERS]).stdout)
+    with_users = resolved(WITH_USERS)
     made = set(re.findall(r"\w+_(?:password|token|key)\b", (ROOT / "Makefile").read_text()))
-    assert set(resolved["secrets"]) == made
-    assert all(secret["file"].endswith(f"/secrets/{name}") for name, secret in resolved["secrets"].items())
-    for name, service in (*services.items(), *resolved["services"].items()):
+    assert set(with_users["secrets"]) == made
+    assert all(secret["file"].endswith(f"/secrets/{name}") for name, secret in with_users["secrets"].items())
+    for name, service in (*services.items(), *with_users["services"].items()):
         for variable, value in service["environment"].items():
             if re.search(r"PASSWORD|TOKEN|SECRET|KEY", variable):
                 assert variable.endswith(("_FILE", "_PATH")), name
                 assert value.startswith("/run/secrets/"), name
         assert not re.search(r"//[^/@\s]*:[^/@\s]*@", " ".join(service.get("command") or [])), name
+
+
+def test_one_container_has_every_gpu_of_a_machine_and_not_every_processor() -> None:
+    services = resolved(RAY_WORKERS="0", RAY_GPU_WORKER_CPUS="32")["services"]
+    worker = services["ray-worker-gpu"]
+    assert worker["deploy"]["resources"]["reservations"]["devices"] == [
+        {"driver": "nvidia", "count": -1, "capabilities": ["gpu"]}
+    ]
+    assert worker["deploy"]["replicas"] == 1
+    assert not any(word.startswith("--num-gpus") for word in worker["command"])
+    assert "--num-cpus=32" in worker["command"]
+    assert services["ray-worker"]["deploy"]["replicas"] == 0
+
+
+def test_a_machine_with_many_processors_may_have_more_threads() -> None:
+    services = resolved(PIDS_LIMIT="16384")["services"]
+    assert {service["pids_limit"] for service in services.values()} == {16384}
+
+
+def test_several_hosts_share_a_network_and_a_volume() -> None:
+    one, several = resolved(), resolved(SEVERAL_HOSTS, NFS_SERVER="10.0.0.1")
+    network = several["networks"]["cluster"]
+    assert (network["name"], network["external"]) == ("hpgan_hosts", True)
+    assert several["networks"]["db"] == one["networks"]["db"]
+    assert several["volumes"]["studies"]["driver_opts"] == {
+        "type": "nfs", "o": "addr=10.0.0.1,nfsvers=4.2,hard", "device": ":/export/studies"
+    }  # fmt: skip
+    assert several["volumes"]["studies"]["name"] != one["volumes"]["studies"]["name"]
+    assert (
+        several["services"]["mlflow"]["networks"].keys() - {"page"} == one["services"]["mlflow"].pop("networks").keys()
+    )
+    # A port is published on a network of this host alone.
+    assert not several["networks"]["page"].get("internal")
+    assert several["services"]["mlflow"].pop("networks").keys() >= {"page"}
+    for name, service in several["services"].items():
+        mounts = {mount["target"]: mount for mount in service.pop("volumes", [])}
+        before = {mount["target"]: mount for mount in one["services"][name].pop("volumes", [])}
+        if "/app/studies" in before:
+            assert mounts["/app/studies"]["volume"] == {"nocopy": True}, name
+            before["/app/studies"] = mounts["/app/studies"]
+        assert mounts == before, name
+        assert service == one["services"][name], name
+
+
+def test_a_further_host_has_workers_alone() -> None:
+    first = resolved(SEVERAL_HOSTS, NFS_SERVER="10.0.0.1")
+    further = resolved(SEVERAL_HOSTS, WORKER_HOST, NFS_SERVER="10.0.0.1")
+    assert further["services"].keys() == {"ray-worker", "ray-worker-gpu"}
+    assert further["networks"] == {"cluster": first["networks"]["cluster"]}
+    assert further["volumes"] == {"studies": first["volumes"]["studies"]}
+    for name, service in further["services"].items():
+        del first["services"][name]["depends_on"]
+        assert service == first["services"][name], name
+        assert [secret["source"] for secret in service["secrets"]] == ["ray_auth_token"], name
+
+
+def test_without_its_nfs_server_a_cluster_of_several_hosts_does_not_resolve() -> None:
+    done = config("--quiet", overlays=[SEVERAL_HOSTS])
+    assert done.returncode != 0
+    assert "NFS_SERVER is missing a value: give the address of the NFS server" in done.stderr
 
 
 def test_the_image_is_built_from_what_is_named(services: dict[str, Any]) -> None:

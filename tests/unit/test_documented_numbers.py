@@ -5,7 +5,7 @@ import json
 import math
 import re
 from itertools import permutations
-from math import log
+
 
 import pytest
 
@@ -82,7 +82,7 @@ def scale(case: tuple[int, int], name: str) -> float:
 def power(small: tuple[int, int], large: tuple[int, int], name: str) -> float:
     """By which power of the trials, or of the workers, it grows; 1 is linearly."""
     (times,) = (more / fewer for fewer, more in zip(small, large, strict=True) if more != fewer)
-    return log(scale(large, name) / scale(small, name)) / log(times)
+    return math.log(scale(large, name) / scale(small, name)) / math.log(times)
 
 
 def test_every_case_was_measured_and_no_other() -> None:
