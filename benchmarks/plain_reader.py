@@ -17,7 +17,10 @@ class Joint:
     depth_y: float
     colour_x: float
     colour_y: float
-    orientation: list[float]
+    orientation_w: float
+    orientation_x: float
+    orientation_y: float
+    orientation_z: float
     tracking: int
 
 
@@ -26,7 +29,15 @@ class Body:
     """A line of 10 numbers and the joints below it."""
 
     identity: int
-    header: list[str]
+    clipped_edges: int
+    hand_left_confidence: int
+    hand_left_state: int
+    hand_right_confidence: int
+    hand_right_state: int
+    restricted: int
+    lean_x: float
+    lean_y: float
+    tracking: int
     joints: list[Joint]
 
 
@@ -41,9 +52,34 @@ def read_plainly(path: Path) -> np.ndarray:
                 joints = []
                 for _ in range(int(file.readline())):
                     words = file.readline().split()
-                    x, y, z, depth_x, depth_y, colour_x, colour_y, *orientation = (float(word) for word in words[:11])
-                    joint = Joint(x, y, z, depth_x, depth_y, colour_x, colour_y, orientation, int(words[11]))
+                    joint = Joint(
+                        float(words[0]),
+                        float(words[1]),
+                        float(words[2]),
+                        float(words[3]),
+                        float(words[4]),
+                        float(words[5]),
+                        float(words[6]),
+                        float(words[7]),
+                        float(words[8]),
+                        float(words[9]),
+                        float(words[10]),
+                        int(words[11]),
+                    )
                     joints.append(joint)
-                bodies.append(Body(int(header[0]), header[1:], joints))
+                body = Body(
+                    int(header[0]),
+                    int(header[1]),
+                    int(header[2]),
+                    int(header[3]),
+                    int(header[4]),
+                    int(header[5]),
+                    int(header[6]),
+                    float(header[7]),
+                    float(header[8]),
+                    int(header[9]),
+                    joints,
+                )
+                bodies.append(body)
             frames.append(bodies)
     return np.array([[[joint.x, joint.y, joint.z] for joint in bodies[0].joints] for bodies in frames])

@@ -221,7 +221,8 @@ def _motion(run: np.ndarray) -> float:
 
 
 def _is_furniture(run: np.ndarray) -> bool:
-    width, height = np.moveaxis(np.ptp(run[..., :2], axis=1), -1, 0)
+    by_joint = np.moveaxis(run[..., :2], 1, 0).copy()  # so that the extent of all frames is taken at once
+    width, height = np.moveaxis(np.ptp(by_joint, axis=0), -1, 0)
     return bool(np.mean(width > 0.8 * height) >= 0.7)
 
 
@@ -234,6 +235,8 @@ def _unbroken_runs(bodies: Bodies) -> list[np.ndarray]:
         rows = rows[~is_lost[rows].any(axis=1)]
     if not rows.size:
         return []
+    if len(rows) == len(frames) == frames[-1] - frames[0] + 1 and (ids == ids[0]).all():
+        return [positions]  # the usual file: one body, in every frame
     goes_on = (ids[rows][1:] == ids[rows][:-1]) & (np.diff(frames[rows]) == 1)
     ending: dict[int, list[np.ndarray]] = defaultdict(list)  # runs by their last frame
     for run in sorted(np.split(rows, np.flatnonzero(~goes_on) + 1), key=lambda run: frames[run[0]]):

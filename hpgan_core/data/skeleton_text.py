@@ -4,8 +4,9 @@ A file holds, a line each: the number of frames; for each frame the number of bo
 clipped edges, four of the hands, restricted, two of the lean, tracking), the number of joints and, for each joint,
 twelve fields (x y z in metres, depth x y, colour x y in pixels, orientation w x y z, tracking).
 
-An ordinary file is parsed all at once. Any other is gone through line by line, which takes ten times as long, knows
-every form the format allows and names the first line at fault.
+An ordinary file is parsed all at once, whether its lines end in a newline, in CRLF or in blanks. Any other is gone
+through line by line, which takes ten times as long, knows every form the format allows and names the first line at
+fault.
 
 Source:
     Shahroudy et al. 2016, arXiv:1604.02808, and the data set's own MATLAB reader.
@@ -34,10 +35,13 @@ _MOST_BODIES = 6  # the sensor's own limit
 # One person for 12 minutes, nobody for an hour; clips of NTU RGB+D last seconds.
 _MOST_BYTES, _MOST_FRAMES = 2**26, 10**5
 
-# Of all lines at once: which bytes end a word, what stands after each word of a body, its joints' first words.
+# Of all lines at once: which bytes end a word; what stands after each word of a body, and of a frame of so many; the
+# words of each joint of a body that are read.
 _ENDS_WORD = bytes(code not in _NUMBER_CHARACTERS for code in range(256))
 _BODY_SEPARATORS = b"".join(b" " * (n - 1) + b"\n" for n in (_BODY_FIELDS, 1, *[_JOINT_FIELDS] * _N_JOINTS))
-_JOINT_WORDS = _BODY_FIELDS + 1 + _JOINT_FIELDS * np.arange(_N_JOINTS)
+_FRAME_SEPARATORS = [b"\n" + _BODY_SEPARATORS * n_bodies for n_bodies in range(_MOST_BODIES + 1)]
+_JOINT_WORDS = _BODY_FIELDS + 1 + _JOINT_FIELDS * np.arange(_N_JOINTS)[:, None]
+_POSITION_WORDS, _STATE_WORDS = _JOINT_WORDS + np.arange(3), _JOINT_WORDS[:, 0] + _JOINT_FIELDS - 1
 
 
 class Bodies(NamedTuple):
@@ -76,44 +80,41 @@ def parse_skeleton_file(path: Path) -> Bodies:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
     if size > _MOST_BYTES:
         raise MalformedRecording(path, f"at most {_MOST_BYTES} bytes, 12 minutes of one person", f"{size} bytes")
-    if b"\r" in content or not content.endswith(b"\n"):
-        content = content.replace(b"\r\n", b"\n").rstrip() + b"\n"
+    if not content.endswith(b"\n"):
+        content = content.rstrip() + b"\n"
     return _parse_at_once(content) or _parse_line_by_line(path, content)
 
 
 def _parse_at_once(content: bytes) -> Bodies | None:
     """The bodies of an ordinary file, from all its lines together; None if it is unusual or damaged."""
-    buffer = np.frombuffer(content, dtype=np.uint8)
-    ends = np.frombuffer(content.translate(_ENDS_WORD), dtype=bool).nonzero()[0]  # of words, one byte before the next
-    separators = buffer.take(ends).tobytes()
-    ends = ends.astype(np.int32)
+    words = _split(content)
+    if words is None:
+        return None
+    starts, ends, separators = words
     n_bodies: list[int] = []  # of each frame
     word = 1
     while word < len(ends) and len(n_bodies) < _MOST_FRAMES:
-        start = ends.item(word - 1) + 1
+        start = starts.item(word)
         digit = content[start] - ord("0")
-        if not 0 <= digit <= _MOST_BODIES or content[start + 1] != ord("\n"):
+        if not 0 <= digit <= _MOST_BODIES or ends.item(word) != start + 1:
             return None
         n_bodies.append(digit)
-        word += 1 + len(_BODY_SEPARATORS) * digit
-    if (
-        content[: ends[0]] != b"%d" % len(n_bodies)
-        or separators != b"\n" + b"".join([b"\n" + _BODY_SEPARATORS * n for n in n_bodies])
-        or np.diff(ends).min(initial=2) == 1  # no word between two separators
-    ):
+        word += len(_FRAME_SEPARATORS[digit])
+    expected = b"\n" + b"".join([_FRAME_SEPARATORS[n] for n in n_bodies])
+    if content[: ends[0]] != b"%d" % len(n_bodies) or separators != expected:
         return None
     frames = np.repeat(np.arange(len(n_bodies)), n_bodies)
     first = 2 + frames + len(_BODY_SEPARATORS) * np.arange(len(frames))  # word of each body
-    ids, n_joints = _words(content, ends, first), _words(content, ends, first + _BODY_FIELDS)
-    joints = first[:, None] + _JOINT_WORDS
-    positions = _numbers(content, ends, joints[..., None] + np.arange(3))
-    states = ends.take(joints + _JOINT_FIELDS - 1) - 1
-    tracking = buffer.take(states) - np.uint8(ord("0"))
+    ids, n_joints = (_texts(content, starts.take(at), ends.take(at)) for at in (first, first + _BODY_FIELDS))
+    coordinates, states = first[:, None, None] + _POSITION_WORDS, first[:, None] + _STATE_WORDS
+    positions = _numbers(content, starts.take(coordinates), ends.take(coordinates))
+    states_at = starts.take(states)
+    tracking = np.frombuffer(content, dtype=np.uint8).take(states_at) - np.uint8(ord("0"))
     if (
         positions is None
         or not np.abs(positions).max(initial=0) <= _LARGEST
-        or (tracking > 2).any()
-        or (buffer.take(states - 1) != ord(" ")).any()
+        or tracking.max(initial=0) > 2
+        or (ends.take(states) != states_at + 1).any()
         or set(n_joints) - {b"%d" % _N_JOINTS}
         or not all(map(_BODY_ID.fullmatch, set(ids)))
         or (max(n_bodies, default=0) > 1 and len(set(zip(frames.tolist(), ids, strict=True))) < len(ids))
@@ -122,23 +123,41 @@ def _parse_at_once(content: bytes) -> Bodies | None:
     return Bodies(frames, np.array(ids, dtype="S20"), positions, tracking)
 
 
-def _words(content: bytes, ends: np.ndarray, words: np.ndarray) -> list[bytes]:
-    edges = zip((ends.take(words - 1) + 1).tolist(), ends.take(words).tolist(), strict=True)
-    return [content[start:end] for start, end in edges]
+def _split(content: bytes) -> tuple[np.ndarray, np.ndarray, bytes] | None:
+    """Where each word starts and ends, and the separator after it; None if words lack between separators.
+
+    Blanks may stand before a separator, as in CRLF and at the end of a padded line.
+    """
+    ends = np.frombuffer(content.translate(_ENDS_WORD), dtype=bool).nonzero()[0]
+    separators = np.frombuffer(content, dtype=np.uint8).take(ends)
+    ends = ends.astype(np.int32)
+    lasts = ends
+    goes_on = np.diff(ends) == 1
+    if goes_on.any():
+        if separators[:-1][goes_on].tobytes().strip(b" \t\r"):
+            return None
+        last = np.append(~goes_on, True).nonzero()[0]
+        ends, lasts, separators = ends.take(np.append(0, last[:-1] + 1)), ends.take(last), separators.take(last)
+    starts = np.append(np.int32(0), lasts[:-1] + 1)
+    return starts, ends, separators.tobytes()
 
 
-def _numbers(content: bytes, ends: np.ndarray, words: np.ndarray) -> np.ndarray | None:
-    """Words, given by ascending indices, as float64, rounded as by ``float``; None if one of them is no number."""
+def _texts(content: bytes, starts: np.ndarray, ends: np.ndarray) -> list[bytes]:
+    return [content[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+
+def _numbers(content: bytes, starts: np.ndarray, ends: np.ndarray) -> np.ndarray | None:
+    """Words, one after the other, as float64, rounded as by ``float``; None if one of them is no number."""
     # Arrow parses stretches of text that follow each other: every second one, between two words, is marked absent.
-    offsets = np.full((words.size + 1, 2), len(content), dtype=np.int32)
-    offsets[:-1, 0], offsets[:-1, 1] = ends.take(words - 1).ravel() + 1, ends.take(words).ravel()
-    is_present = np.full(words.size // 4 + 1, 0b01010101, dtype=np.uint8)
+    offsets = np.full((starts.size + 1, 2), len(content), dtype=np.int32)
+    offsets[:-1, 0], offsets[:-1, 1] = starts.ravel(), ends.ravel()
+    is_present = np.full(starts.size // 4 + 1, 0b01010101, dtype=np.uint8)
     buffers = [pa.py_buffer(part) for part in (is_present, offsets, content)]
     try:
-        numbers = pa.Array.from_buffers(pa.string(), 2 * words.size, buffers).cast(pa.float64())
+        numbers = pa.Array.from_buffers(pa.string(), 2 * starts.size, buffers).cast(pa.float64())
     except pa.ArrowInvalid:
         return None
-    return np.frombuffer(numbers.buffers()[1], count=2 * words.size)[::2].reshape(words.shape)
+    return np.frombuffer(numbers.buffers()[1], count=2 * starts.size)[::2].reshape(starts.shape)
 
 
 def _parse_line_by_line(path: Path, content: bytes) -> Bodies:

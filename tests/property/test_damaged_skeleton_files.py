@@ -109,16 +109,45 @@ WORD = st.sampled_from(
 )
 
 
+NEWLINES = [b"\n", b"\r\n", b" \n", b"\t \r\n"]
+
+
+@pytest.mark.parametrize("newline", NEWLINES)
+def test_a_file_is_parsed_at_once_however_its_lines_end(newline: bytes) -> None:
+    at_once = _parse_at_once(INTACT.replace(b"\n", newline))
+    assert at_once is not None
+    for part, again in zip(at_once, _parse_line_by_line(Path("clip"), INTACT), strict=True):
+        assert np.array_equal(part, again)
+
+
 @settings(max_examples=400)
-@given(changes=st.dictionaries(st.integers(0, len(WORDS) - 1), WORD, min_size=1, max_size=3))
-def test_both_ways_of_parsing_agree_whatever_stands_in_a_field(changes: dict[int, bytes]) -> None:
+@given(
+    changes=st.dictionaries(st.integers(0, len(WORDS) - 1), WORD, min_size=1, max_size=3),
+    newline=st.sampled_from(NEWLINES),
+)
+def test_both_ways_of_parsing_agree_whatever_stands_in_a_field(changes: dict[int, bytes], newline: bytes) -> None:
     words, at = [], 0
     for index, word in enumerate(WORDS):
         begin = INTACT.index(word, at)
         words += [INTACT[at:begin], changes.get(index, word)]
         at = begin + len(word)
-    content = b"".join(words) + INTACT[at:]
+    content = (b"".join(words) + INTACT[at:]).replace(b"\n", newline)
     outcome(content)
+    at_once = _parse_at_once(content)
+    if at_once is not None:
+        for part, again in zip(at_once, _parse_line_by_line(Path("clip"), content), strict=True):
+            assert np.array_equal(part, again)
+
+
+@settings(max_examples=400)
+@given(
+    places=st.lists(st.integers(0, len(INTACT)), min_size=1, max_size=3),
+    separator=st.sampled_from([b" ", b"\n", b"\r", b"\t", b"\r\n", b" \n", b"\n ", b"\x0b"]),
+)
+def test_both_ways_of_parsing_agree_wherever_a_separator_is_added(places: list[int], separator: bytes) -> None:
+    content = INTACT
+    for place in places:
+        content = content[:place] + separator + content[place:]
     at_once = _parse_at_once(content)
     if at_once is not None:
         for part, again in zip(at_once, _parse_line_by_line(Path("clip"), content), strict=True):
