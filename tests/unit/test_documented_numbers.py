@@ -6,7 +6,6 @@ import math
 import re
 from itertools import permutations
 
-
 import pytest
 
 from benchmarks.scale import CASES
