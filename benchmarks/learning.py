@@ -44,18 +44,23 @@ COLUMNS = {
 }
 
 
-def motion_data(folder: Path | None) -> MotionData:
-    synthetic = {"dataset": "synthetic", "people": 40, "clips_per_action": 3}
-    return build_motion_data(read_recordings({"dataset": "ntu_rgbd", "root": folder} if folder else synthetic))
+def source_at(folder: Path | None, people: int = 40) -> dict[str, Any]:
+    """What is read: a folder of ``.skeleton`` files, or so many synthetic people."""
+    synthetic = {"dataset": "synthetic", "people": people, "clips_per_action": 3}
+    return {"dataset": "ntu_rgbd", "root": folder} if folder else synthetic
 
 
-def final_metrics(folder: Path | None, settings: dict[str, Any], seeds: int) -> dict[str, list[float]]:
+def motion_data(source: dict[str, Any]) -> MotionData:
+    return build_motion_data(read_recordings(source))
+
+
+def final_metrics(source: dict[str, Any], settings: dict[str, Any], seeds: int) -> dict[str, list[float]]:
     """Test metrics of every member of one population."""
     configure_torch()
     last: dict[str, list[float]] = {}
     train(
         TrainingConfig.from_mapping(settings),
-        motion_data(folder),
+        motion_data(source),
         range(seeds),
         lambda report: last.update(report.members),
         test=True,
@@ -63,10 +68,10 @@ def final_metrics(folder: Path | None, settings: dict[str, Any], seeds: int) -> 
     return {name.removeprefix("test/"): values for name, values in last.items() if name.startswith("test/")}
 
 
-def rows(folder: Path | None, cases: list[dict[str, Any]], seeds: int) -> Iterator[list[str]]:
+def rows(source: dict[str, Any], cases: list[dict[str, Any]], seeds: int) -> Iterator[list[str]]:
     """Cells of the table."""
     with ProcessPoolExecutor(2) as pool:
-        running = [pool.submit(final_metrics, folder, settings, seeds) for settings in cases]
+        running = [pool.submit(final_metrics, source, settings, seeds) for settings in cases]
         for settings, future in zip(cases, running, strict=True):
             intervals = {name: mean_interval(values) for name, values in future.result().items()}
             cells = [
@@ -74,7 +79,7 @@ def rows(folder: Path | None, cases: list[dict[str, Any]], seeds: int) -> Iterat
                 for name, form in COLUMNS.items()
             ]
             yield [settings["preset"], " + ".join(settings["losses"]) or "none", *cells]
-    data = motion_data(folder)
+    data = motion_data(source)
     windows = held_out_windows(data, data.test, TrainingConfig().final_windows)
     (truth,) = measure(windows, lambda some: (windows.truth[None, some, None], {}), at_once=len(windows))
     for name, metrics in (evaluate_baselines(windows) | {"the truth itself": truth}).items():
@@ -86,6 +91,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--data", type=Path, help="folder of .skeleton files; default: synthetic motion")
+    parser.add_argument("--people", type=int, default=40, help="of the synthetic motion; default: %(default)s")
     parser.add_argument("--preset", action="append", choices=list(PRESETS), help="default: all; may be repeated")
     parser.add_argument("--losses", action="append", help="e.g. gt+bone or none; default: all combinations; repeatable")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting; repeatable")
@@ -101,7 +107,7 @@ def main() -> None:
     ]
     print("| preset | losses | ADE m | FDE m | APD m | joint mm | bones | jerk | raw jerk |")
     print("|" + " --- |" * (2 + len(COLUMNS)))
-    for row in rows(options.data, cases, options.seeds):
+    for row in rows(source_at(options.data, options.people), cases, options.seeds):
         print("| " + " | ".join(row) + " |", flush=True)
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import scipy.fft
 
-from benchmarks.learning import motion_data
+from benchmarks.learning import motion_data, source_at
 from hpgan_core.evaluation import cut
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of .skeleton files; default: synthetic motion")
-    data = motion_data(parser.parse_args().data)
+    data = motion_data(source_at(parser.parse_args().data))
     starts = data.train.strided_starts(data.past_frames, data.window)
     futures = cut(data.train, starts, data.window)[:, data.past_frames :]
     amplitudes = np.sqrt(np.mean(scipy.fft.dct(futures, axis=1, norm="ortho") ** 2, axis=(0, 2, 3)))
