@@ -81,8 +81,9 @@ def test_a_storage_that_holds_a_password_is_refused_without_showing_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(
-        "OPTUNA_STORAGE", "postgresql+psycopg://optuna:pass-word@here/optuna"
-    )  # pragma: allowlist secret
+        "OPTUNA_STORAGE",
+        "postgresql+psycopg://optuna:pass-word@here/optuna",  # pragma: allowlist secret
+    )
     bad = bad_findings("--studies", str(tmp_path / "studies"), "--address", f"127.0.0.1:{free_port()}")
     assert "must hold no password" in bad["Optuna"]["says"]
     assert "pass-word" not in json.dumps(bad)

@@ -164,10 +164,10 @@ def lost(record: Record, add_trial: AddTrial, arm: str, n_diverged: int) -> None
     values = [math.nan] * n_diverged + [0.4, 0.41, 0.42][n_diverged:]
     members = {"val/score": values} | ({f"test/{name}": values for name in METRICS} if n_diverged < 3 else {})
     mean = {} if n_diverged == 3 else {name: float(np.nanmean(of)) for name, of in members.items()}
-    line = {"epoch": 4, "members": members, "mean": mean, "spread": {}, "diverged": n_diverged}
+    line = {"epoch": 1, "members": members, "mean": mean, "spread": {}, "diverged": n_diverged}
     trial.append_epoch(line | {"seconds": 2.0, "time": 0.0})
     if n_diverged == 3:
-        trial.close("failed", None, "every member diverged by epoch 4", "diverged")
+        trial.close("failed", None, "every member diverged by epoch 1", "diverged")
     else:
         trial.close("complete", mean["val/score"])
 
