@@ -134,7 +134,7 @@ def _split(content: bytes) -> tuple[np.ndarray, np.ndarray, bytes] | None:
     lasts = ends
     goes_on = np.diff(ends) == 1
     if goes_on.any():
-        if separators[:-1][goes_on].tobytes().strip(b" \t\r"):
+        if separators.take(goes_on.nonzero()[0]).tobytes().strip(b" \t\r"):
             return None
         last = np.append(~goes_on, True).nonzero()[0]
         ends, lasts, separators = ends.take(np.append(0, last[:-1] + 1)), ends.take(last), separators.take(last)

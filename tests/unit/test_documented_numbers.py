@@ -52,6 +52,14 @@ def test_the_share_of_the_machines_own_rate_is_that_of_all_steps() -> None:
     assert f"reaches {100 * min(shares):.0f} to {100 * max(shares):.0f} %" in README
 
 
+def test_parsing_of_other_files_is_as_fast_as_measured() -> None:
+    two, crlf, blanks = (LATEST[f"parse.{case}.vs_plain_reader"] for case in ("two_bodies", "crlf", "trailing_blanks"))
+    assert (
+        f"Parsing is {two:.1f} times as fast as the plain reader where two people are in every frame, {crlf:.1f} where "
+        f"lines end in CRLF, {blanks:.1f} where in blanks"
+    ) in README
+
+
 def test_the_smallest_study_takes_what_was_measured() -> None:
     ours, stock = (LATEST[f"trial_overhead_ms.10{whose}"] for whose in ("", ".stock"))
     assert (
