@@ -32,7 +32,7 @@ def _offered(words: Callable[[typer.Context, str], Iterable[str]]) -> Offer:
 @_offered
 def study_names(ctx: typer.Context, incomplete: str) -> Iterator[str]:
     """Studies of the folder that has been named so far."""
-    return (plan.parent.name for plan in _studies(ctx).glob("*/plan.json"))
+    return (plan.parent.name for plan in _studies(ctx).glob("[!.]*/plan.json"))
 
 
 @_offered
