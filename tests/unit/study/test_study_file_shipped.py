@@ -103,6 +103,20 @@ def test_every_key_is_described_in_the_schema() -> None:
     assert [path for path, key in found if "description" not in key and key.get("$ref") not in described] == []
 
 
+def test_the_header_of_the_largest_study_has_its_cost() -> None:
+    text = (SPACES / "ntu60.yaml").read_text()
+    study_file = read_study_file(SPACES / "ntu60.yaml")
+    assert study_file.confirm is not None
+    confirmed = len(study_file.arms) * study_file.confirm_epochs()
+    shortlisted = study_file.shortlist_member_epochs()
+    member_epochs = study_file.search_member_epochs() + shortlisted + confirmed * study_file.confirm.members
+    assert f": {member_epochs:,}\n#           member-epochs before pruning" in text
+    shortlist = study_file.shortlist()
+    assert shortlist is not None
+    searched = study_file.search_member_epochs() // study_file.search.members
+    assert f"{searched + shortlisted // shortlist.members + confirmed:,} epochs of a\n" in text
+
+
 class TestValidate:
     def test_valid_file_is_described(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         validate.run(
