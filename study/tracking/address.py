@@ -83,8 +83,8 @@ def _expect_writable(file: Path, source: str) -> None:
     """
     try:
         if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=file.parent).close()
+            # Nothing is made yet: what asks may still refuse to go on.
+            tempfile.TemporaryFile(dir=next(folder for folder in file.parents if folder.exists())).close()
             return
         connection = sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True, timeout=0)
         try:
