@@ -249,7 +249,7 @@ class Objective(Section):
         default="val/score", description="A metric on the validation split. val/score favours no loss."
     )
     goal: Literal["minimize", "maximize"] = Field(
-        default="minimize", description="Whether less or more of it is better."
+        default="minimize", description="Whether less or more of it is better. Default: as the metric has it."
     )
 
     def cost(self, value: float) -> float:

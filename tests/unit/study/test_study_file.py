@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from hpgan_core import metrics
 from hpgan_core.data.split import BY_SUBJECT
 from study.errors import BadStudyInput
 from study.space import Space, first_values
 from study.study_file import NoPruning, Split, StudyFile, SuccessiveHalving, read_study_file
 
-METRICS = ("ade", "fde", "bone_error", "jerk_ratio", "score")
+METRICS = {name: metrics.METRICS[name] for name in ("ade", "fde", "apd", "bone_error", "jerk_ratio", "score")}
 SHORT = "parameters:\n  hidden_size: {type: int, min: 8, max: 64, default: 16}\n"
 # Arms, reference and a parameter: what most tests build on.
 BASE = SHORT + "arms: {none: [], gt: [gt], paper: [consistency, bone]}\nreference: paper\n"
@@ -362,6 +363,30 @@ class TestProblems:
         arms = "arms: {none: [], gt: 3, paper: [bone]}\nreference: gt\n"
         claim = "claims: [{name: a, candidate: gt, reference: paper, metrics: [ade]}]\n"
         assert problems(write(SHORT + arms + claim)) == ["s.yaml:3: arms.gt: must be a list, found 3"]
+
+    def test_an_objective_has_the_goal_of_its_metric(self, write: Write) -> None:
+        for metric, goal in (("val/ade", "minimize"), ("val/apd", "maximize")):
+            for text in (f"{{metric: {metric}}}", f"{{metric: {metric}, goal: {goal}}}"):
+                read = read_study_file(write(BASE + f"objective: {text}"), metrics=METRICS)
+                assert (read.objective.metric, read.objective.goal) == (metric, goal)
+        both = read_study_file(write(BASE + "objectives: [{metric: val/ade}, {metric: val/apd}]"), metrics=METRICS)
+        assert [objective.goal for objective in both.objectives] == ["minimize", "maximize"]
+
+    def test_an_objective_that_makes_its_metric_worse_is_refused(self, write: Write) -> None:
+        text = "objectives:\n  - {metric: val/ade, goal: maximize}\n  - {metric: val/apd, goal: minimize}\n"
+        assert problems(write(BASE + text + "objective: {metric: val/jerk_ratio}")) == [
+            "s.yaml:6: objectives.0.goal: must be minimize, since less of val/ade is better, found maximize",
+            "s.yaml:7: objectives.1.goal: must be maximize, since more of val/apd is better, found minimize",
+            "s.yaml:8: objective.metric: must be one of which less or more is better: val/jerk_ratio is best at 1, "
+            "as val/score takes it into account",
+        ]
+
+    def test_one_metric_has_one_goal(self, write: Write) -> None:
+        text = "objectives: [{metric: val/own, goal: maximize}, {metric: val/ade}]\nobjective: {metric: val/own}"
+        with pytest.raises(
+            BadStudyInput, match=r"objectives\.0\.goal: must be minimize, as of the objective, which has"
+        ):
+            read_study_file(write(BASE + text))
 
     def test_metrics_are_not_checked_without_their_names(self, write: Write) -> None:
         assert read_study_file(write(BASE + "objective: {metric: val/anything}")).objective.metric == "val/anything"
