@@ -42,6 +42,7 @@ from study.sections import (
     Value,
     Wilcoxon,
     Words,
+    tracking_uri_problem,
 )
 from study.space import (
     Parameter,
@@ -381,6 +382,11 @@ def _check_warm_start(study_file: StudyFile) -> Iterator[Finding]:
         yield path, f"has no effect, since the sampler {search.sampler.name} does not learn: remove it"
 
 
+def _check_tracking(study_file: StudyFile) -> Iterator[Finding]:
+    if study_file.tracking.uri is not None and (problem := tracking_uri_problem(study_file.tracking.uri)):
+        yield ("tracking", "uri"), problem
+
+
 def _check_wilcoxon(study_file: StudyFile) -> Iterator[Finding]:
     search, pruner = study_file.search, study_file.search.pruner
     if isinstance(pruner, Wilcoxon) and search.members < pruner.least_members:
@@ -451,6 +457,7 @@ _CHECKS: tuple[tuple[Callable[[StudyFile], Iterator[Finding]], frozenset[str]], 
     (_check_sampler, frozenset({"arms", "parameters", "constraints", "search"})),
     (_check_objectives, frozenset()),
     (_check_warm_start, frozenset({"search"})),
+    (_check_tracking, frozenset()),
     (_check_wilcoxon, frozenset({"search"})),
     (_check_budget, frozenset({"arms"})),
     (_check_repeats, frozenset({"arms", "parameters", "search", "budget"})),

@@ -543,6 +543,18 @@ class TestSearch:
                 "storage: {url: 'postgresql+psycopg://me:secret@host/db'}",  # pragma: allowlist secret
                 "s.yaml:8: storage.url: must hold no password, which would end up in the record: use PGPASSWORD",
             ),
+            (
+                "storage: {url: 'postgresql+psycopg://[::1/db'}",
+                "storage.url: 'postgresql+psycopg://[::1/db' is no address",
+            ),
+            ("storage: {url: 'postgresql+psycopg://me@host:x/db'}", "is no address: Port could not be cast"),
+            (
+                "tracking: {uri: nonsense}",
+                "s.yaml:8: tracking.uri: 'nonsense' must begin with http://, https:// or the",
+            ),
+            ("tracking: {uri: 'file:///mlruns'}", "tracking.uri: 'file:///mlruns' must begin with http://, https://"),
+            ("tracking: {uri: 'http://'}", "tracking.uri: 'http://' names no host"),
+            ("tracking: {uri: 'http://host:fifty'}", "tracking.uri: 'http://host:fifty' is no address: Port could not"),
             ("storage: {url: 'postgresql+psycopg://me@host/db?password=secret'}", "storage.url: must hold no password"),
             (
                 "storage: {url: 'postgresql://me:secret@host/db'}",  # pragma: allowlist secret
