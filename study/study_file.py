@@ -16,6 +16,7 @@ from hpgan_core.presets import PRESETS
 from study.constraints import Constraint, ConstraintText, parse_constraint
 from study.draft import Draft, dotted, explain
 from study.errors import BadStudyInput
+from study.paths import RESERVED_NAMES
 from study.sections import (
     DEFAULT_TRIALS_PER_ARM,
     ArmName,
@@ -213,6 +214,12 @@ class StudyFile(Section):
         for check, needs in _CHECKS:
             if needs.isdisjoint(incomplete):
                 yield from check(self)
+
+
+def _check_name(study_file: StudyFile) -> Iterator[Finding]:
+    # Some file systems do not tell small letters from great ones.
+    if study_file.name.casefold() in RESERVED_NAMES:
+        yield ("name",), f"must be another one: {study_file.name} is MLflow's own beside the studies"
 
 
 def _check_preset(study_file: StudyFile) -> Iterator[Finding]:
@@ -446,6 +453,7 @@ def _claim_arm_problems(study_file: StudyFile, claim: Claim) -> Iterator[Finding
 
 # Each with the sections that it cannot judge without.
 _CHECKS: tuple[tuple[Callable[[StudyFile], Iterator[Finding]], frozenset[str]], ...] = (
+    (_check_name, frozenset()),
     (_check_preset, frozenset()),
     (_check_data, frozenset({"data"})),
     (_check_arms, frozenset()),

@@ -553,6 +553,11 @@ class TestSearch:
                 "s.yaml:8: tracking.uri: 'nonsense' must begin with http://, https:// or the",
             ),
             ("tracking: {uri: 'file:///mlruns'}", "tracking.uri: 'file:///mlruns' must begin with http://, https://"),
+            ("name: mlflow.db", "s.yaml:8: name: must be another one: mlflow.db is MLflow's own beside the studies"),
+            (
+                "name: MLartifacts",
+                "s.yaml:8: name: must be another one: MLartifacts is MLflow's own beside the studies",
+            ),
             ("tracking: {uri: 'http://'}", "tracking.uri: 'http://' names no host"),
             ("tracking: {uri: 'http://host:fifty'}", "tracking.uri: 'http://host:fifty' is no address: Port could not"),
             ("storage: {url: 'postgresql+psycopg://me@host/db?password=secret'}", "storage.url: must hold no password"),
