@@ -17,6 +17,8 @@ DEFAULT_TRIALS_PER_ARM = 10
 DEFAULT_KEEP = 0.5
 # The protocol that every data set has, and the people it tests.
 BY_SUBJECT, DEFAULT_TEST = "by_subject", 0.2
+# Ray counts in ten-thousandths.
+LEAST_GPU_SHARE = 0.0001
 # Where MLflow keeps its tables, if not on a server.
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
@@ -346,6 +348,9 @@ class Resources(Section):
     max_concurrent: int | None = Field(default=None, ge=1, description="Trials at a time. Default: as many as fit.")
 
     def problems(self) -> Iterator[Finding]:
+        if 0 < self.gpus_per_trial < LEAST_GPU_SHARE:
+            text = f"must be 0, or {LEAST_GPU_SHARE} or more, the least share that Ray counts"
+            yield ("gpus_per_trial",), f"{text}, found {self.gpus_per_trial}"
         if self.gpus_per_trial > 1 and not self.gpus_per_trial.is_integer():
             yield ("gpus_per_trial",), f"must be whole above 1, found {self.gpus_per_trial}"
 

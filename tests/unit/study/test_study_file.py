@@ -558,6 +558,11 @@ class TestSearch:
                 "name: MLartifacts",
                 "s.yaml:8: name: must be another one: MLartifacts is MLflow's own beside the studies",
             ),
+            (
+                "resources: {gpus_per_trial: 0.00004}",
+                "s.yaml:8: resources.gpus_per_trial: must be 0, or 0.0001 or more, the least share that Ray counts, "
+                "found 4e-05",
+            ),
             ("tracking: {uri: 'http://'}", "tracking.uri: 'http://' names no host"),
             ("tracking: {uri: 'http://host:fifty'}", "tracking.uri: 'http://host:fifty' is no address: Port could not"),
             ("storage: {url: 'postgresql+psycopg://me@host/db?password=secret'}", "storage.url: must hold no password"),
