@@ -182,7 +182,7 @@ class TestProblems:
             "s.yaml:12: training.epochs: is no fixed setting: search.epochs and confirm.epochs give it",
             "s.yaml:12: training.gt_weight: has no effect, since no arm has the loss 'gt': remove it",
             "s.yaml:12: training.lambda_gp: must be a number, found 'yes'",
-            "s.yaml:14: parameters.critic_iterations.default: must be from 1 to 10, found 11",
+            "s.yaml:14: parameters.critic_iterations.default: must be a whole number from 1 to 10, found 11",
             "s.yaml:15: parameters.hidden_size.default: must be one of 64, 128, 64, found 32",
             "s.yaml:15: parameters.hidden_size.values.2: must be listed once, found 64 again",
             "s.yaml:16: parameters.lambda_g: setting 'lambda_g' is unknown; did you mean 'lambda_gp'?",
@@ -491,7 +491,7 @@ class TestSearch:
             "found 3",
             "s.yaml:17: search.warm_start: has no effect, since the sampler grid does not learn: remove it",
             "s.yaml:19: search.enqueue.0.hidden_siz: parameter 'hidden_siz' is unknown; did you mean 'hidden_size'?",
-            "s.yaml:20: search.enqueue.1.critic_iterations: must be from 1 to 10, found 11",
+            "s.yaml:20: search.enqueue.1.critic_iterations: must be a whole number from 1 to 10, found 11",
             "s.yaml:20: search.enqueue.1.gt_weight: must be from 0.5 to 2.0 in steps of 0.5, found 0.6",
             "s.yaml:20: search.enqueue.1.hidden_size: must be one of 16, 32, 64, found 48",
             "s.yaml:21: search.enqueue.2: has no effect, since no arm has gt_weight and bone_weight: remove it",
@@ -562,6 +562,10 @@ class TestSearch:
                 "resources: {gpus_per_trial: 0.00004}",
                 "s.yaml:8: resources.gpus_per_trial: must be 0, or 0.0001 or more, the least share that Ray counts, "
                 "found 4e-05",
+            ),
+            (
+                "search: {enqueue: [{critic_iterations: 2.0}]}",
+                "critic_iterations: must be a whole number from 1 to 10, found 2.0",
             ),
             ("tracking: {uri: 'http://'}", "tracking.uri: 'http://' names no host"),
             ("tracking: {uri: 'http://host:fifty'}", "tracking.uri: 'http://host:fifty' is no address: Port could not"),
