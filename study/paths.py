@@ -45,6 +45,11 @@ class TrialPaths:
         return self.folder / "checkpoints"
 
 
+# MLflow's own, beside the studies.
+MLFLOW_DATABASE, MLFLOW_ARTIFACTS = "mlflow.db", "mlartifacts"
+RESERVED_NAMES = (MLFLOW_ARTIFACTS, *(f"{MLFLOW_DATABASE}{ending}" for ending in ("", "-wal", "-shm", "-journal")))
+
+
 @dataclass(frozen=True)
 class StudyPaths:
     """``STUDIES/NAME`` and, beside it, what all studies share."""
@@ -136,11 +141,11 @@ class StudyPaths:
 
     @property
     def mlflow_database(self) -> Path:
-        return self.studies / "mlflow.db"
+        return self.studies / MLFLOW_DATABASE
 
     @property
     def mlflow_artifacts(self) -> Path:
-        return self.studies / "mlartifacts"
+        return self.studies / MLFLOW_ARTIFACTS
 
     def trial(self, arm: str, trial: str) -> TrialPaths:
         return TrialPaths(self.trials / arm / trial)

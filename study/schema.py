@@ -45,7 +45,10 @@ def json_schema() -> dict[str, Any]:
     for kind in parameter["discriminator"]["mapping"].values():
         sections[kind.rpartition("/")[2]]["properties"]["when"]["anyOf"][0] |= losses
     sections["Claim"]["properties"]["metrics"]["items"] = metrics
-    sections["Objective"]["properties"]["metric"]["enum"] = [f"val/{metric}" for metric in METRICS]
+    sections["Objective"]["properties"]["metric"]["enum"] = [
+        f"val/{m}" for m, row in METRICS.items() if row.goal != "one"
+    ]
+    del sections["Objective"]["properties"]["goal"]["default"]  # the metric's own stands in for it
     sections["Data"]["properties"]["dataset"]["enum"] = list(READERS)
     sections["Data"]["properties"] |= _options()
     sections["Split"]["properties"]["protocol"]["enum"] = [BY_SUBJECT, *PROTOCOLS]

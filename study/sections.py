@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -16,6 +17,10 @@ DEFAULT_TRIALS_PER_ARM = 10
 DEFAULT_KEEP = 0.5
 # The protocol that every data set has, and the people it tests.
 BY_SUBJECT, DEFAULT_TEST = "by_subject", 0.2
+# Ray counts in ten-thousandths.
+LEAST_GPU_SHARE = 0.0001
+# Where MLflow keeps its tables, if not on a server.
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 # Names become folders, tags and parts of command lines.
 MAX_NAME_LENGTH = 64
@@ -249,7 +254,7 @@ class Objective(Section):
         default="val/score", description="A metric on the validation split. val/score favours no loss."
     )
     goal: Literal["minimize", "maximize"] = Field(
-        default="minimize", description="Whether less or more of it is better."
+        default="minimize", description="Whether less or more of it is better. Default: as the metric has it."
     )
 
     def cost(self, value: float) -> float:
@@ -343,8 +348,20 @@ class Resources(Section):
     max_concurrent: int | None = Field(default=None, ge=1, description="Trials at a time. Default: as many as fit.")
 
     def problems(self) -> Iterator[Finding]:
+        if 0 < self.gpus_per_trial < LEAST_GPU_SHARE:
+            text = f"must be 0, or {LEAST_GPU_SHARE} or more, the least share that Ray counts"
+            yield ("gpus_per_trial",), f"{text}, found {self.gpus_per_trial}"
         if self.gpus_per_trial > 1 and not self.gpus_per_trial.is_integer():
             yield ("gpus_per_trial",), f"must be whole above 1, found {self.gpus_per_trial}"
+
+
+def _address_problem(address: str) -> str | None:
+    """Why host and port of an address cannot be told, or None where they can."""
+    try:
+        _ = urlsplit(address).port
+    except ValueError as error:
+        return f"{without_secrets(address)!r} is no address: {error}"
+    return None
 
 
 class Storage(Section):
@@ -361,6 +378,8 @@ class Storage(Section):
             return
         if not re.match(r"postgresql\+psycopg://[^/]", self.url):
             yield ("url",), f"must be postgresql+psycopg://USER@HOST/DATABASE, found {without_secrets(self.url)!r}"
+        elif problem := _address_problem(self.url):
+            yield ("url",), problem
         elif holds_secret(self.url):
             yield ("url",), "must hold no password, which would end up in the record: use PGPASSWORD or ~/.pgpass"
 
@@ -380,3 +399,17 @@ class Tracking(Section):
         if self.uri is not None and holds_secret(self.uri):
             text = "must hold no password or token, which would end up in the record: use MLFLOW_TRACKING_USERNAME"
             yield ("uri",), f"{text} and MLFLOW_TRACKING_PASSWORD, found {without_secrets(self.uri)!r}"
+
+
+def tracking_uri_problem(uri: str) -> str | None:
+    """Why no MLflow server or database can be at ``uri``, without its secrets; None where one can."""
+    if problem := _address_problem(uri):
+        return problem
+    parts, shown = urlsplit(uri), repr(without_secrets(uri))
+    if parts.scheme in ("http", "https"):
+        return None if parts.hostname else f"{shown} names no host"
+    if parts.scheme.partition("+")[0] not in DATABASES:
+        names = ", ".join(DATABASES)
+        example = "for instance sqlite:///mlflow.db"
+        return f"{shown} must begin with http://, https:// or the name of a database ({names}), {example}"
+    return None

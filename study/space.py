@@ -92,6 +92,11 @@ class IntParameter(_Range[int]):
 
     type: Literal["int"] = Field(description="Whole numbers from min to max.")
 
+    @property
+    def rule(self) -> str:
+        """What a value must be, for people."""
+        return f"a whole number {super().rule}"
+
     def contains(self, value: Value) -> bool:
         return isinstance(value, int) and super().contains(value)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
@@ -16,6 +16,7 @@ from hpgan_core.presets import PRESETS
 from study.constraints import Constraint, ConstraintText, parse_constraint
 from study.draft import Draft, dotted, explain
 from study.errors import BadStudyInput
+from study.paths import RESERVED_NAMES
 from study.sections import (
     DEFAULT_TRIALS_PER_ARM,
     ArmName,
@@ -42,6 +43,7 @@ from study.sections import (
     Value,
     Wilcoxon,
     Words,
+    tracking_uri_problem,
 )
 from study.space import (
     Parameter,
@@ -54,6 +56,9 @@ from study.space import (
     weighted_loss,
 )
 from study.yaml_source import KeyPath
+
+if TYPE_CHECKING:
+    from hpgan_core.metrics import MetricRow
 
 __all__ = [
     "Budget", "Claim", "Confirm", "Data", "Hyperband", "Median", "NoPruning", "Objective", "Pruner", "Resources",
@@ -211,6 +216,12 @@ class StudyFile(Section):
                 yield from check(self)
 
 
+def _check_name(study_file: StudyFile) -> Iterator[Finding]:
+    # Some file systems do not tell small letters from great ones.
+    if study_file.name.casefold() in RESERVED_NAMES:
+        yield ("name",), f"must be another one: {study_file.name} is MLflow's own beside the studies"
+
+
 def _check_preset(study_file: StudyFile) -> Iterator[Finding]:
     if study_file.preset not in PRESETS:
         yield ("preset",), unknown_name("preset", study_file.preset, PRESETS)
@@ -361,6 +372,9 @@ def _check_objectives(study_file: StudyFile) -> Iterator[Finding]:
     for index, metric in enumerate(metrics):
         if metric in metrics[:index]:
             yield ("objectives", index, "metric"), f"must be named once, found {metric!r} again"
+        if metric == study_file.objective.metric and study_file.objectives[index].goal != study_file.objective.goal:
+            text = f"must be {study_file.objective.goal}, as of the objective, which has the same metric"
+            yield ("objectives", index, "goal"), text
     pruner = study_file.search.pruner
     if metrics and "pruner" in study_file.search.model_fields_set and not isinstance(pruner, NoPruning):
         text = "must be none, since with several objectives no trial is worse than another before its end"
@@ -373,6 +387,11 @@ def _check_warm_start(study_file: StudyFile) -> Iterator[Finding]:
         yield path, "must name another study, found this one"
     elif search.warm_start is not None and not search.sampler.learns:
         yield path, f"has no effect, since the sampler {search.sampler.name} does not learn: remove it"
+
+
+def _check_tracking(study_file: StudyFile) -> Iterator[Finding]:
+    if study_file.tracking.uri is not None and (problem := tracking_uri_problem(study_file.tracking.uri)):
+        yield ("tracking", "uri"), problem
 
 
 def _check_wilcoxon(study_file: StudyFile) -> Iterator[Finding]:
@@ -434,6 +453,7 @@ def _claim_arm_problems(study_file: StudyFile, claim: Claim) -> Iterator[Finding
 
 # Each with the sections that it cannot judge without.
 _CHECKS: tuple[tuple[Callable[[StudyFile], Iterator[Finding]], frozenset[str]], ...] = (
+    (_check_name, frozenset()),
     (_check_preset, frozenset()),
     (_check_data, frozenset({"data"})),
     (_check_arms, frozenset()),
@@ -445,6 +465,7 @@ _CHECKS: tuple[tuple[Callable[[StudyFile], Iterator[Finding]], frozenset[str]], 
     (_check_sampler, frozenset({"arms", "parameters", "constraints", "search"})),
     (_check_objectives, frozenset()),
     (_check_warm_start, frozenset({"search"})),
+    (_check_tracking, frozenset()),
     (_check_wilcoxon, frozenset({"search"})),
     (_check_budget, frozenset({"arms"})),
     (_check_repeats, frozenset({"arms", "parameters", "search", "budget"})),
@@ -453,14 +474,21 @@ _CHECKS: tuple[tuple[Callable[[StudyFile], Iterator[Finding]], frozenset[str]], 
 )
 
 
-def _metric_problems(study_file: StudyFile, metrics: Collection[str]) -> Iterator[Finding]:
-    """Metrics that the study names and ``metrics`` does not have."""
+def _metric_problems(study_file: StudyFile, metrics: "Mapping[str, MetricRow]") -> Iterator[Finding]:
+    """Metrics that the study names and ``metrics`` does not have, and objectives that make them worse."""
     known = tuple(metrics)
-    named: dict[KeyPath, str] = {("objective", "metric"): study_file.objective.metric}
-    named |= {("objectives", index, "metric"): o.metric for index, o in enumerate(study_file.objectives)}
-    for path, metric in named.items():
-        if (name := metric.removeprefix("val/")) not in known:
-            yield path, unknown_name("metric", name, known)
+    named: dict[KeyPath, Objective] = {("objective",): study_file.objective}
+    named |= {("objectives", index): objective for index, objective in enumerate(study_file.objectives)}
+    for path, objective in named.items():
+        if (name := objective.metric.removeprefix("val/")) not in known:
+            yield (*path, "metric"), unknown_name("metric", name, known)
+        elif (goal := metrics[name].goal) == "one":
+            text = f"must be one of which less or more is better: {objective.metric} is best at 1"
+            yield (*path, "metric"), f"{text}, as val/score takes it into account"
+        elif goal != objective.goal:
+            better = "more" if goal == "maximize" else "less"
+            text = f"must be {goal}, since {better} of {objective.metric} is better, found {objective.goal}"
+            yield (*path, "goal"), text
     for index, claim in enumerate(study_file.claims):
         for position, metric in enumerate(claim.metrics):
             if metric not in known:
@@ -471,7 +499,7 @@ def read_study_file(
     path: Path,
     overrides: Sequence[str] = (),
     data_root: Path | None = None,
-    metrics: Collection[str] | None = None,
+    metrics: "Mapping[str, MetricRow] | None" = None,
 ) -> StudyFile:
     """Read and check a study file.
 
@@ -484,7 +512,8 @@ def read_study_file(
             list are counted from 0; all that follows ``arms.`` is the name of an arm.
         data_root: folder of recordings or motion archive to use instead of the file's data. The options stay if the
             file's data set is of the same kind, and the split always does.
-        metrics: names of the metrics that exist. Without them metrics are not checked: their table needs torch.
+        metrics: those that exist, with the goal that an objective has if the file gives none. Without them metrics are
+            not checked, and less is better: their table needs torch.
 
     Raises:
         BadStudyInput: all problems, ``FILE:LINE: key.path: what must hold, what was found`` each.
@@ -495,12 +524,23 @@ def read_study_file(
     if data_root is not None:
         _read_from(data_root, draft)
     draft.data.setdefault("name", path.stem)
+    _complete_goals(draft.data, metrics or {})
     study_file, incomplete = draft.sound_part(StudyFile, stand_ins={"name": "study"})
     unknown_metrics = () if metrics is None else _metric_problems(study_file, metrics)
     for key_path, text in chain(study_file.contradictions(incomplete), unknown_metrics):
         draft.complain(key_path, text)
     draft.finish()
     return study_file
+
+
+def _complete_goals(data: dict[str, Any], metrics: "Mapping[str, MetricRow]") -> None:
+    """Give every objective without a goal that of its metric."""
+    listed = data.get("objectives")
+    for objective in (data.get("objective"), *(listed if isinstance(listed, list) else ())):
+        if isinstance(objective, dict) and isinstance(metric := objective.get("metric"), str):
+            row = metrics.get(metric.removeprefix("val/"))
+            if row is not None and row.goal == "maximize":
+                objective.setdefault("goal", row.goal)
 
 
 def _complete_paths(draft: Draft, overridden: Collection[KeyPath | None]) -> None:

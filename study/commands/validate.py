@@ -11,6 +11,7 @@ from study.paths import StudyPaths
 from study.record import Record
 from study.space import active_parameters
 from study.study_file import StudyFile, read_study_file
+from study.warm_start import find_lessons
 
 
 def run(
@@ -23,11 +24,14 @@ def run(
     """
     try:
         study_file = read_study_file(file, overrides, data_root, METRICS)
+        record = Record(StudyPaths(studies, study_file.name))
+        if not record.exists:
+            # One that is there has learned what it was to learn.
+            find_lessons(studies, study_file)
     except BadStudyInput as error:
         if as_json:
             print(json.dumps({"valid": False, "problems": error.problems}, indent=2))
         raise
-    record = Record(StudyPaths(studies, study_file.name))
     state = record.state() if record.exists else None
     if as_json:
         checked = {"valid": True, "plan": plan(study_file), "file": study_file.canonical(), "state": state}

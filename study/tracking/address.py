@@ -11,9 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 from study.errors import BadStudyInput
 from study.paths import StudyPaths
 from study.secrets import without_secrets
-from study.sections import Tracking
-
-DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+from study.sections import Tracking, tracking_uri_problem
 
 
 @dataclass(frozen=True)
@@ -51,24 +49,13 @@ def find(paths: StudyPaths, tracking: Tracking) -> Address:
     """
     source = "tracking.uri" if tracking.uri else "MLFLOW_TRACKING_URI"
     given = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.mlflow_database.resolve()}"
-    try:
-        parts = urlsplit(given)
-        where = parts.hostname, parts.port
-    except ValueError as error:
-        raise BadStudyInput(f"{source} {without_secrets(given)!r} is no address: {error}") from None
-    scheme = parts.scheme.partition("+")[0]
-    if scheme in ("http", "https"):
-        if where[0] is None:
-            raise BadStudyInput(f"{source} {without_secrets(given)!r} names no host")
-        if parts.username:
-            os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
-            os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
-            given = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    elif scheme not in DATABASES:
-        raise BadStudyInput(
-            f"{source} {without_secrets(given)!r} must begin with http://, https:// or the name of a database "
-            f"({', '.join(DATABASES)}), for instance sqlite:///mlflow.db"
-        )
+    if problem := tracking_uri_problem(given):
+        raise BadStudyInput(f"{source} {problem}")
+    parts = urlsplit(given)
+    if parts.scheme in ("http", "https") and parts.username:
+        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+        given = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     address = Address(given)
     if (file := address.sqlite_file) is not None:
         _expect_writable(file, source)

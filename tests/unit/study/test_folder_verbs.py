@@ -191,3 +191,17 @@ def test_rm_asks_about_a_damaged_study_as_well(record: Record, tmp_path: Path) -
     assert "--yes" in study(tmp_path, "rm", "small").stderr
     assert study(tmp_path, "rm", "small", "--yes").exit_code == 0
     assert not record.paths.folder.exists()
+
+
+def test_validate_tells_of_an_earlier_study_that_is_not_there(record: Record, tmp_path: Path) -> None:
+    file = tmp_path / "next.yaml"
+    file.write_text(
+        "arms: {gt: [gt]}\nparameters: {hidden_size: {type: int, min: 8, max: 64, default: 16}}\n"
+        "search: {warm_start: nobody}\n"
+    )
+    refused = study(tmp_path, "validate", str(file), "--json")
+    assert refused.exit_code == 2
+    (problem,) = json.loads(refused.stdout)["problems"]
+    assert "no study 'nobody' in" in problem
+    shutil.copytree(record.paths.folder, tmp_path / "next")
+    assert study(tmp_path, "validate", str(file)).exit_code == 0, "it has begun, and learned all that it was to learn"

@@ -119,7 +119,10 @@ def test_parameter_knows_what_a_sampler_may_choose(
         ({"type": "int", "min": 0, "max": 4, "log": True, "default": 1}, r"min\n  must be above 0, since log is true"),
         ({"type": "int", "min": 1, "max": 4, "log": True, "step": 1, "default": 1}, r"step\n  cannot be combined"),
         ({"type": "int", "min": 1, "max": 4, "step": 2, "default": 1}, r"max\n  must be min \(1\) plus a multiple of"),
-        ({"type": "int", "min": 1, "max": 5, "step": 2, "default": 2}, r"default\n  must be from 1 to 5 in steps of 2"),
+        (
+            {"type": "int", "min": 1, "max": 5, "step": 2, "default": 2},
+            r"default\n  must be a whole number from 1 to 5 in steps of 2",
+        ),
         ({"type": "int", "min": 1, "max": 5, "step": 0, "default": 2}, r"step\n  Input should be greater than 0"),
         ({"type": "int", "min": 1, "max": 5, "default": 2.0}, r"default\n  Input should be a valid integer"),
         ({"type": "categorical", "values": [], "default": 1}, "at least 1 item"),

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from hpgan_core import metrics
 from hpgan_core.data.split import BY_SUBJECT
 from study.errors import BadStudyInput
 from study.space import Space, first_values
 from study.study_file import NoPruning, Split, StudyFile, SuccessiveHalving, read_study_file
 
-METRICS = ("ade", "fde", "bone_error", "jerk_ratio", "score")
+METRICS = {name: metrics.METRICS[name] for name in ("ade", "fde", "apd", "bone_error", "jerk_ratio", "score")}
 SHORT = "parameters:\n  hidden_size: {type: int, min: 8, max: 64, default: 16}\n"
 # Arms, reference and a parameter: what most tests build on.
 BASE = SHORT + "arms: {none: [], gt: [gt], paper: [consistency, bone]}\nreference: paper\n"
@@ -181,7 +182,7 @@ class TestProblems:
             "s.yaml:12: training.epochs: is no fixed setting: search.epochs and confirm.epochs give it",
             "s.yaml:12: training.gt_weight: has no effect, since no arm has the loss 'gt': remove it",
             "s.yaml:12: training.lambda_gp: must be a number, found 'yes'",
-            "s.yaml:14: parameters.critic_iterations.default: must be from 1 to 10, found 11",
+            "s.yaml:14: parameters.critic_iterations.default: must be a whole number from 1 to 10, found 11",
             "s.yaml:15: parameters.hidden_size.default: must be one of 64, 128, 64, found 32",
             "s.yaml:15: parameters.hidden_size.values.2: must be listed once, found 64 again",
             "s.yaml:16: parameters.lambda_g: setting 'lambda_g' is unknown; did you mean 'lambda_gp'?",
@@ -363,6 +364,30 @@ class TestProblems:
         claim = "claims: [{name: a, candidate: gt, reference: paper, metrics: [ade]}]\n"
         assert problems(write(SHORT + arms + claim)) == ["s.yaml:3: arms.gt: must be a list, found 3"]
 
+    def test_an_objective_has_the_goal_of_its_metric(self, write: Write) -> None:
+        for metric, goal in (("val/ade", "minimize"), ("val/apd", "maximize")):
+            for text in (f"{{metric: {metric}}}", f"{{metric: {metric}, goal: {goal}}}"):
+                read = read_study_file(write(BASE + f"objective: {text}"), metrics=METRICS)
+                assert (read.objective.metric, read.objective.goal) == (metric, goal)
+        both = read_study_file(write(BASE + "objectives: [{metric: val/ade}, {metric: val/apd}]"), metrics=METRICS)
+        assert [objective.goal for objective in both.objectives] == ["minimize", "maximize"]
+
+    def test_an_objective_that_makes_its_metric_worse_is_refused(self, write: Write) -> None:
+        text = "objectives:\n  - {metric: val/ade, goal: maximize}\n  - {metric: val/apd, goal: minimize}\n"
+        assert problems(write(BASE + text + "objective: {metric: val/jerk_ratio}")) == [
+            "s.yaml:6: objectives.0.goal: must be minimize, since less of val/ade is better, found maximize",
+            "s.yaml:7: objectives.1.goal: must be maximize, since more of val/apd is better, found minimize",
+            "s.yaml:8: objective.metric: must be one of which less or more is better: val/jerk_ratio is best at 1, "
+            "as val/score takes it into account",
+        ]
+
+    def test_one_metric_has_one_goal(self, write: Write) -> None:
+        text = "objectives: [{metric: val/own, goal: maximize}, {metric: val/ade}]\nobjective: {metric: val/own}"
+        with pytest.raises(
+            BadStudyInput, match=r"objectives\.0\.goal: must be minimize, as of the objective, which has"
+        ):
+            read_study_file(write(BASE + text))
+
     def test_metrics_are_not_checked_without_their_names(self, write: Write) -> None:
         assert read_study_file(write(BASE + "objective: {metric: val/anything}")).objective.metric == "val/anything"
 
@@ -470,7 +495,7 @@ class TestSearch:
             "found 3",
             "s.yaml:17: search.warm_start: has no effect, since the sampler grid does not learn: remove it",
             "s.yaml:19: search.enqueue.0.hidden_siz: parameter 'hidden_siz' is unknown; did you mean 'hidden_size'?",
-            "s.yaml:20: search.enqueue.1.critic_iterations: must be from 1 to 10, found 11",
+            "s.yaml:20: search.enqueue.1.critic_iterations: must be a whole number from 1 to 10, found 11",
             "s.yaml:20: search.enqueue.1.gt_weight: must be from 0.5 to 2.0 in steps of 0.5, found 0.6",
             "s.yaml:20: search.enqueue.1.hidden_size: must be one of 16, 32, 64, found 48",
             "s.yaml:21: search.enqueue.2: has no effect, since no arm has gt_weight and bone_weight: remove it",
@@ -522,6 +547,32 @@ class TestSearch:
                 "storage: {url: 'postgresql+psycopg://me:secret@host/db'}",  # pragma: allowlist secret
                 "s.yaml:8: storage.url: must hold no password, which would end up in the record: use PGPASSWORD",
             ),
+            (
+                "storage: {url: 'postgresql+psycopg://[::1/db'}",
+                "storage.url: 'postgresql+psycopg://[::1/db' is no address",
+            ),
+            ("storage: {url: 'postgresql+psycopg://me@host:x/db'}", "is no address: Port could not be cast"),
+            (
+                "tracking: {uri: nonsense}",
+                "s.yaml:8: tracking.uri: 'nonsense' must begin with http://, https:// or the",
+            ),
+            ("tracking: {uri: 'file:///mlruns'}", "tracking.uri: 'file:///mlruns' must begin with http://, https://"),
+            ("name: mlflow.db", "s.yaml:8: name: must be another one: mlflow.db is MLflow's own beside the studies"),
+            (
+                "name: MLartifacts",
+                "s.yaml:8: name: must be another one: MLartifacts is MLflow's own beside the studies",
+            ),
+            (
+                "resources: {gpus_per_trial: 0.00004}",
+                "s.yaml:8: resources.gpus_per_trial: must be 0, or 0.0001 or more, the least share that Ray counts, "
+                "found 4e-05",
+            ),
+            (
+                "search: {enqueue: [{critic_iterations: 2.0}]}",
+                "critic_iterations: must be a whole number from 1 to 10, found 2.0",
+            ),
+            ("tracking: {uri: 'http://'}", "tracking.uri: 'http://' names no host"),
+            ("tracking: {uri: 'http://host:fifty'}", "tracking.uri: 'http://host:fifty' is no address: Port could not"),
             ("storage: {url: 'postgresql+psycopg://me@host/db?password=secret'}", "storage.url: must hold no password"),
             (
                 "storage: {url: 'postgresql://me:secret@host/db'}",  # pragma: allowlist secret
