@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from hpgan_core.data.synthetic import write_synthetic
+from study.record import _digest
 from tests.ledgers import check_ledgers
 
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
@@ -122,8 +123,9 @@ def test_an_unknown_trial_is_answered_with_those_there_are(launched: Any, run_st
 
 def test_other_data_than_was_recorded_cannot_be_reproduced(launched: Any, run_study: RunStudy, tmp_path: Path) -> None:
     shutil.copytree(launched.study, tmp_path / "studies" / "small")
-    plan = json.loads((tmp_path / "studies" / "small" / "plan.json").read_text())
-    (tmp_path / "studies" / "small" / "plan.json").write_text(json.dumps(plan | {"data_digest": "f" * 64}))
+    file = tmp_path / "studies" / "small" / "plan.json"
+    plan = json.loads(file.read_text()) | {"data_digest": "f" * 64}
+    file.write_text(json.dumps(plan | {"digest": _digest(plan)}))
     run = run_study(tmp_path, "reproduce", "small")
     assert run.returncode == 2
     assert "the data of 'small' has changed" in run.stderr
