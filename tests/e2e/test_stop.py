@@ -152,7 +152,9 @@ def test_a_log_is_followed_until_the_study_has_ended(launched: Any, run_study: R
     assert log[-1].endswith(" concluded: finished")
     assert sum(" is started on " in line for line in log) == 12
     trial = run_study(launched.folder, "logs", "small", "paper/confirm", "-f").stdout.splitlines()
-    assert [line.split(", ")[0][20:] for line in trial[1:4]] == [f"epoch {number} of 3" for number in (1, 2, 3)]
+    assert [line.partition(" UTC ")[2].split(", ")[0] for line in trial[1:4]] == [
+        f"epoch {number} of 3" for number in (1, 2, 3)
+    ]
 
 
 def test_an_unknown_trial_has_no_log(launched: Any, run_study: RunStudy) -> None:
