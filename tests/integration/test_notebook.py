@@ -67,7 +67,7 @@ def test_verdicts_are_drawn_one_a_metric(loaded: Study) -> None:
     claim = loaded.compare().claims[0]
     one, other = claim.metrics
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == [claim.claim, f"ADE: {one.word}", f"bone error: {other.word}"]
+    assert labels == [claim.claim, f"ADE: {one.word} (favoured)", f"bone error: {other.word} (conservative)"]
     assert axes.lines[1].get_xdata() == pytest.approx([one.lower, one.bound], nan_ok=True)
 
 
