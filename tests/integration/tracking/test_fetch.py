@@ -21,8 +21,9 @@ def run_of(database: Path, tags: dict[str, str], artifacts: Path) -> str:
     client = MlflowClient(f"sqlite:///{database}")
     experiment = client.create_experiment("small", artifacts.as_uri())
     run: str = client.create_run(experiment, tags=tags).info.run_id
-    request = Request("gt", "shortlist-t00", "search", 0, {}, {}, [0], 0.0)
-    plan = {"file": read_study_file(ROOT / "search_spaces" / "quick.yaml").canonical()}
+    request = Request("gt", "shortlist-t00", "shortlist", 0, {}, {"epochs": 4}, [0], 0.0)
+    file = read_study_file(ROOT / "search_spaces" / "quick.yaml").canonical()
+    plan = {"id": "1", "file": file, "data_digest": "2", "environment": {}, "created_at": 0.0}
     for name, content in {"plan.json": plan, "trial.json": asdict(request)}.items():
         client.log_text(run, json.dumps(content), f"{RECORD}/{name}")
     return run
