@@ -14,6 +14,7 @@ from rich.table import Table
 
 from hpgan_core.metrics import METRICS
 from study.comparison import compare
+from study.errors import BadStudyInput
 from study.estimate import calibrate, estimate
 from study.foresight import PlannedPower, planned_power
 from study.motion import load_motion
@@ -53,15 +54,18 @@ def run(
         console: where to tell.
 
     Raises:
-        BadStudyInput, BadInput: the file or the data cannot be used, the study to replay lacks an arm, or the pilot has
-            decided none of the claims.
+        BadStudyInput, BadInput: the file or the data cannot be used, the study to replay lacks an arm, the pilot has
+            decided none of the claims, or power is asked for beside a replay.
         DamagedRecord: the plan of one of these studies is no longer the one that was locked.
     """
+    if simulate is not None and (sd is not None or pilot is not None):
+        option = "--sd" if sd is not None else "--pilot"
+        raise BadStudyInput(f"{option}: --simulate forecasts times and no power; leave one of the two out")
     study_file = read_study_file(file, overrides, data_root, METRICS)
     numbers = sorted(set(workers)) or _usual_workers(study_file)
     power = planned_power(study_file, sd, compare(Record.open(studies, pilot)) if pilot else None)
     if simulate is None:
-        _calibrated(study_file, numbers, power, as_json, console)
+        _calibrated(study_file, numbers, power, sd, as_json, console)
     else:
         replayed = Record.open(studies, simulate)
         replayed.plan_digest()
@@ -74,7 +78,12 @@ def _usual_workers(study_file: StudyFile) -> list[int]:
 
 
 def _calibrated(
-    study_file: StudyFile, workers: list[int], power: PlannedPower | None, as_json: bool, console: Console
+    study_file: StudyFile,
+    workers: list[int],
+    power: PlannedPower | None,
+    sd: float | None,
+    as_json: bool,
+    console: Console,
 ) -> None:
     data = load_motion(study_file.data)
     with console.status("Training a few steps ..."):
@@ -117,10 +126,10 @@ def _calibrated(
     console.print(table)
     console.print("Nothing of it pruned. Replay a finished study to see what pruning saves: --simulate NAME.")
     if power:
-        _show_power(power, console)
+        _show_power(power, sd, console)
 
 
-def _show_power(power: PlannedPower, console: Console) -> None:
+def _show_power(power: PlannedPower, sd: float | None, console: Console) -> None:
     console.print(
         f"\nPower    of {power.seeds} seeds to show non-inferiority where there is no difference, at "
         f"{power.level:.1%} (Holm's first step)",
@@ -129,18 +138,32 @@ def _show_power(power: PlannedPower, console: Console) -> None:
     if any(one.power is not None for one in power.claims):
         table = _table("claim", "metric", "margin", "SD", "power", "seeds for 80 %")
         for one in power.claims:
-            margin, sd = ("-" if value is None else f"{value:.3g}" for value in (one.margin, one.sd))
+            margin, spread = ("-" if value is None else f"{value:.3g}" for value in (one.margin, one.sd))
             share = "-" if one.power is None else f"{one.power:.0%}"
-            table.add_row(one.claim, one.metric, margin, sd, share, str(one.seeds_needed or "-"))
+            table.add_row(one.claim, one.metric, margin, spread, share, str(one.seeds_needed or "-"))
         console.print(table)
+        for one in power.claims:
+            if one.why_none:
+                console.print(f"{one.claim}, {one.metric}: no power, since {one.why_none}.", soft_wrap=True)
+        for whole in power.wholes:
+            share = f"{whole.least:.0%} to {whole.most:.0%}" if whole.least < whole.most else f"{whole.most:.0%}"
+            console.print(f"{whole.claim}: all of its metrics must pass, power {share}.", soft_wrap=True)
+        console.print("Guardrails, where there are any, must hold as well.")
         return
     table = _table("margin / SD", *(f"{ratio:g}" for ratio, _, _ in power.by_ratio))
     table.add_row("power", *(f"{share:.0%}" for _, share, _ in power.by_ratio))
     table.add_row("seeds for 80 %", *(str(seeds or "-") for _, _, seeds in power.by_ratio))
     console.print(table)
+    if sd is not None:
+        console.print(
+            f"--sd {sd:g} is of no use here: the margin of every claim is a share of a gain that is not known yet. "
+            "Give the claims a `margin`, or take margins from a confirmed study: --pilot NAME.",
+            soft_wrap=True,
+        )
+        return
     console.print(
         "SD of the paired difference in log badness. Give one with --sd where claims have a margin, or both from a "
-        "confirmed study: --pilot NAME.",
+        "confirmed study: --pilot NAME. Of a claim with several metrics all must pass.",
         soft_wrap=True,
     )
 

@@ -1,11 +1,14 @@
 """What a report says in words and tables, in one language: the same content behind its page and its Markdown."""
 
+import io
 import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from study.comparison import COLUMNS, ArmSummary, Comparison
 from study.factorial import Effect
@@ -106,12 +109,14 @@ class Content:
     effect_headings: list[str]
     assumed_none: str | None
     objective: str
+    objective_note: str | None
     failures: list[list[str]]
     facts: list[tuple[str, str]]
     environment: list[tuple[str, str]]
     amendments: list[tuple[str, str, str]]
     locked_at: str
     source: str
+    plan: str
     command: str
 
 
@@ -147,6 +152,7 @@ def build_content(record: Record, comparison: Comparison, figures: Mapping[str, 
         effect_headings=[words("col_losses"), *(words.named("name_", metric) for metric in comparison.effects)],
         assumed_none=_assumed_none(comparison, words),
         objective=study_file.objective.metric,
+        objective_note=words("score_note") if study_file.objective.metric == "val/score" else None,
         failures=[
             [arm, words(what, kind=words.named("kind_", kind or "")), str(number), example]
             for arm, what, kind, number, example in figures["failures"].rows
@@ -156,6 +162,7 @@ def build_content(record: Record, comparison: Comparison, figures: Mapping[str, 
         amendments=list(_amendments(record, words)),
         locked_at=_date(plan["created_at"]),
         source=record.paths.source.read_text(),
+        plan=_yaml(plan["file"]),
         command=record.command("reproduce"),
     )
 
@@ -466,6 +473,12 @@ def _amendments(record: Record, words: Words) -> Iterator[tuple[str, str, str]]:
     for line in lines:
         content = {key: value for key, value in line.items() if key not in ("time", "kind")}
         yield _date(line["time"]), words.named("amend_", line["kind"]), json.dumps(content)
+
+
+def _yaml(plain: dict[str, Any]) -> str:
+    text = io.StringIO()
+    YAML().dump(plain, text)
+    return text.getvalue()
 
 
 def _date(seconds: float) -> str:

@@ -4,6 +4,7 @@ Each takes the rows of a ``Figure`` as a data frame, the words of a language, an
 """
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,5 +128,8 @@ def write_pictures(folder: Path, figures: Mapping[str, Figure], words: Words, ob
         height = max(LEAST_IN, LINE_IN * lines) if name == "forest" else LEAST_IN
         canvas = Canvas(figsize=(WIDTH_IN, height), layout="constrained", dpi=DOTS_PER_INCH)
         draw[name](canvas.add_subplot(), frame(figures[name]))
-        canvas.savefig(folder / f"{name}.png")
+        with warnings.catch_warnings():
+            # A name in a script that the font lacks is a row of boxes here, and whole in the page and the tables.
+            warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
+            canvas.savefig(folder / f"{name}.png")
     return written

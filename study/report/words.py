@@ -9,7 +9,7 @@ from typing import Any
 ENGLISH: Mapping[str, str] = {
     # the page
     "report_of": "Report of the study {name}",
-    "made_from": "{state}; {arms} arms, {trials} trials. Everything here comes from the record of the study.",
+    "made_from": "{state}. Arms: {arms}, trials: {trials}. Everything here comes from the record of the study.",
     "contents": "Contents",
     "arms_shown": "Arms shown",
     "arms_hint": "Press to hide or show an arm in all figures.",
@@ -223,6 +223,9 @@ ENGLISH: Mapping[str, str] = {
     "winners_intro": "An arm's best trial was picked by {objective} on the validation split, first in the search and, "
     "where there was a shortlist, then on new seeds. The optimism of the search is by how much it comes out worse on "
     "fresh seeds.",
+    "score_note": "The score, less of which is better, is the mean of three logarithms, so that it favours no arm: of "
+    "ADE over that of a person who stands still, of the bone error over the data's own variation of bones (at least "
+    "0), and of how far the jerk is from the truth's.",
     "col_trial": "trial",
     "col_picked": "search",
     "col_shortlisted": "shortlist",
@@ -252,7 +255,8 @@ ENGLISH: Mapping[str, str] = {
     "test_opened": "test split opened",
     "test_opened_by": "{time}, by {driver}, after these had won: {winners}",
     "test_opened_for": "; for {trials}",
-    "data_digest": "SHA-256 of the data",
+    "data_digest": "SHA-256 of the data and of who is in which split (`study data describe` has that of the recordings "
+    "alone)",
     "dataset": "data set",
     "preset": "preset",
     "seeds_confirm": "fresh seeds an arm",
@@ -276,12 +280,13 @@ ENGLISH: Mapping[str, str] = {
     "amend_storage": "storage changed",
     "amend_environment": "environment changed",
     "study_file": "The study file, as it was given",
+    "locked_plan": "The plan that was locked: with every default, and with what the command line changed",
     "again": "To compute a number of this page again: {command}",
 }
 
 ITALIAN: Mapping[str, str] = {
     "report_of": "Rapporto dello studio {name}",
-    "made_from": "{state}; {arms} bracci, {trials} prove. Tutto ciò che segue viene dal registro dello studio.",
+    "made_from": "{state}. Bracci: {arms}, prove: {trials}. Tutto ciò che segue viene dal registro dello studio.",
     "contents": "Indice",
     "arms_shown": "Bracci mostrati",
     "arms_hint": "Premere per nascondere o mostrare un braccio in tutte le figure.",
@@ -489,6 +494,9 @@ ITALIAN: Mapping[str, str] = {
     "winners_intro": "La prova migliore di un braccio è stata scelta con {objective} sull'insieme di validazione. "
     "Dove c'era una rosa ristretta, ha deciso quella, su altri semi. L'ottimismo della ricerca è di quanto risulta "
     "peggiore su semi nuovi.",
+    "score_note": "Il punteggio, di cui meno è meglio, è la media di tre logaritmi, così che non favorisce alcun "
+    "braccio: dell'ADE rispetto a quello di una persona che resta ferma, dell'errore delle ossa rispetto alla "
+    "variazione delle ossa nei dati stessi (almeno 0), e di quanto il jerk è lontano da quello vero.",
     "col_trial": "prova",
     "col_picked": "ricerca",
     "col_shortlisted": "rosa ristretta",
@@ -517,7 +525,8 @@ ITALIAN: Mapping[str, str] = {
     "test_opened": "insieme di test aperto",
     "test_opened_by": "{time}, da {driver}, dopo che avevano vinto: {winners}",
     "test_opened_for": "; per {trials}",
-    "data_digest": "SHA-256 dei dati",
+    "data_digest": "SHA-256 dei dati e di chi è in quale insieme (`study data describe` dà quello delle sole "
+    "registrazioni)",
     "dataset": "insieme di dati",
     "preset": "configurazione di base",
     "seeds_confirm": "semi nuovi per braccio",
@@ -541,6 +550,8 @@ ITALIAN: Mapping[str, str] = {
     "amend_storage": "archivio cambiato",
     "amend_environment": "ambiente cambiato",
     "study_file": "Il file dello studio, come è stato dato",
+    "locked_plan": "Il piano che è stato fissato: con ogni valore predefinito e con ciò che la riga di comando ha "
+    "cambiato",
     "again": "Per ricalcolare un numero di questa pagina: {command}",
 }
 

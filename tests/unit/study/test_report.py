@@ -8,6 +8,7 @@ import json
 import math
 import re
 import typing
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -263,6 +264,48 @@ def test_a_forest_plot_marks_what_is_favoured(new_study: NewStudy, language: str
     axes = Canvas().add_subplot()
     draw_verdicts(axes, frame(build_figures(record, compare(record), None)["forest"]), Words(language))
     assert label in [one.get_text() for one in axes.get_yticklabels()]
+
+
+@pytest.mark.parametrize(("language", "state"), [("en", "Arms: 1, trials: 0."), ("it", "Bracci: 1, prove: 0.")])
+def test_a_study_without_claims_offers_no_data_of_a_figure_that_is_not_there(
+    new_record: NewRecord, tmp_path: Path, language: str, state: str
+) -> None:
+    write_report(new_record(claims=[], arms={"gt": ["gt"]}, reference="gt"), language, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "`forest.csv`" not in text
+    assert state in text
+
+
+def test_a_name_that_the_font_of_the_pictures_lacks_is_no_warning(
+    new_record: NewRecord, add_trial: AddTrial, tmp_path: Path
+) -> None:
+    record = new_record(claims=[{"name": "替换", "candidate": "gt", "metrics": ["ade"]}])
+    for arm, ade in (("none", 1.0), ("gt", 0.5), ("paper", 0.5)):
+        add_trial(record, arm, "t00", [0.3] * 4)
+        confirmed(record, add_trial, arm, ade)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_report(record, "en", tmp_path)
+    assert (tmp_path / "forest.png").exists()
+    assert "替换" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(("language", "score"), [("en", "mean of three logarithms"), ("it", "media di tre logaritmi")])
+def test_the_plan_is_shown_as_it_was_locked_and_the_score_and_digest_are_explained(
+    new_record: NewRecord, tmp_path: Path, language: str, score: str
+) -> None:
+    # What was given says nothing of the data, which came from the command line.
+    record = new_record(data={"dataset": "synthetic", "people": 7})
+    page = write_report(record, language, tmp_path)
+    for text in (html.unescape(page.read_text()), (tmp_path / "report.md").read_text()):
+        assert "name: small\n" in text
+        assert re.search(r"^data:\n(  .*\n)*?  people: 7$", text, re.MULTILINE)
+        assert score in text
+        assert "`study data describe`" in text
+
+
+def test_another_objective_than_the_score_has_no_note_on_it(new_record: NewRecord) -> None:
+    assert content_of(new_record(objective={"metric": "val/ade"})).objective_note is None
 
 
 def test_a_study_without_a_trial_has_a_report_too(new_record: NewRecord, tmp_path: Path) -> None:

@@ -114,7 +114,13 @@ def test_the_header_of_the_largest_study_has_its_cost() -> None:
     shortlist = study_file.shortlist()
     assert shortlist is not None
     searched = study_file.search_member_epochs() // study_file.search.members
-    assert f"{searched + shortlisted // shortlist.members + confirmed:,} epochs of a\n" in text
+    epochs = searched + shortlisted // shortlist.members + confirmed
+    assert f"{epochs:,} epochs of a\n" in text
+    settings = configuration(study_file, "all", default_values(study_file, "all"), study_file.search.epochs)
+    # NTU RGB+D 60 has so many clips of the 20 people who train, one in five of whom validate.
+    steps = int(40_320 * (1 - study_file.data.split.validation)) // TrainingConfig.from_mapping(settings).batch_size
+    assert f"{steps} steps each" in text
+    assert f"make\n#           {epochs * steps * 2000 * 5e-6 / 3600:.0f} GPU hours" in text
 
 
 class TestValidate:
