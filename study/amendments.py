@@ -49,7 +49,7 @@ def read_amendments(paths: StudyPaths) -> Amendments:
     Raises:
         DamagedRecord: the file is not what was written there.
     """
-    lines = read_json_lines(paths.amendments, _line)
+    lines = read_amendment_lines(paths)
     of_kind = {
         kind: [line for line in lines if line["kind"] == kind] for kind in ("add_trials", "more_seeds", "retry_failed")
     }
@@ -64,6 +64,15 @@ def read_amendments(paths: StudyPaths) -> Amendments:
     )
 
 
+def read_amendment_lines(paths: StudyPaths) -> list[dict[str, Any]]:
+    """Every amendment as it was recorded, with its ``time`` and ``kind``.
+
+    Raises:
+        DamagedRecord: the file is not what was written there.
+    """
+    return read_json_lines(paths.amendments, _line)
+
+
 def _line(**line: Any) -> dict[str, Any]:
     """A line as it is.
 
@@ -72,6 +81,8 @@ def _line(**line: Any) -> dict[str, Any]:
     """
     if line.get("kind") not in _CONTENT:
         raise ValueError(f"kind {line.get('kind')!r} is unknown")
+    if not isinstance(line.get("time"), float | int):
+        raise ValueError("it has no time")
     name, content = _CONTENT[line["kind"]]
     content.validate_python(line.get(name), strict=True)
     return line

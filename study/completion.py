@@ -9,7 +9,7 @@ import typer
 
 from hpgan_core.config import LOSS_NAMES
 from study.packaged import study_file_names
-from study.paths import StudyPaths
+from study.paths import StudyPaths, names_of_studies
 
 Offer = Callable[[typer.Context, str], list[str]]
 
@@ -30,9 +30,9 @@ def _offered(words: Callable[[typer.Context, str], Iterable[str]]) -> Offer:
 
 
 @_offered
-def study_names(ctx: typer.Context, incomplete: str) -> Iterator[str]:
+def study_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Studies of the folder that has been named so far."""
-    return (plan.parent.name for plan in _studies(ctx).glob("[!.]*/plan.json"))
+    return names_of_studies(_studies(ctx))
 
 
 @_offered

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from study.json_files import read_json_lines
+from study.amendments import read_amendment_lines
 from study.record import Record
 
 
@@ -29,8 +29,7 @@ class Looks:
         if not openings:
             return cls(0, 0, (), 0)
         first = openings[0]
-        lines: list[dict[str, Any]] = read_json_lines(record.paths.amendments, dict)
-        later = [line for line in lines if line["time"] > first.time]
+        later = [line for line in read_amendment_lines(record.paths) if line["time"] > first.time]
         return cls(
             openings=len(openings),
             trials_added=sum(line["kind"] == "add_trials" or _retries_a_choice(line) for line in later),

@@ -151,6 +151,11 @@ class StudyPaths:
         return TrialPaths(self.trials / arm / trial)
 
 
+def names_of_studies(studies: Path) -> list[str]:
+    """Every study of a folder, sorted; hidden ones are on their way in or out."""
+    return sorted(plan.parent.name for plan in studies.glob("[!.]*/plan.json"))
+
+
 def folder_bytes(folder: Path) -> int:
     """Of all files below a folder; what vanishes meanwhile counts nothing."""
     total = 0

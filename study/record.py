@@ -24,7 +24,7 @@ from study.errors import BadStudyInput, DamagedRecord
 from study.json_files import append_json, plain, read_json, read_json_lines, write_json
 from study.lease import Holding, Lease, hold, holder, read_lease
 from study.pareto import pareto_front
-from study.paths import StudyPaths
+from study.paths import StudyPaths, names_of_studies
 from study.provenance import changes
 from study.sections import MAX_NAME_LENGTH, NAME_PATTERN, PATTERNS
 from study.study_file import StudyFile
@@ -128,7 +128,7 @@ class Record:
     @classmethod
     def all(cls, studies: Path) -> list["Record"]:
         """Every study of a folder, by name."""
-        return [cls(StudyPaths(studies, plan.parent.name)) for plan in sorted(studies.glob("[!.]*/plan.json"))]
+        return [cls(StudyPaths(studies, name)) for name in names_of_studies(studies)]
 
     @property
     def exists(self) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from study.errors import StudyError
+from study.lease import keep_out
 from study.record import Record
 from study.tracking import Tracker
 
@@ -20,7 +21,8 @@ def run(name: str, *, studies: Path, port: int, console: Console) -> None:
 
     Raises:
         BadStudyInput: no such study.
-        StudyError: MLflow cannot be reached, or the port cannot be listened on.
+        StudyError: MLflow cannot be reached, another process is publishing this study, or the port cannot be listened
+            on.
     """
     record = Record.open(studies, name)
     tracker = Tracker(record, record.study_file)
@@ -28,7 +30,8 @@ def run(name: str, *, studies: Path, port: int, console: Console) -> None:
         _expect_free(port)
     if record.holder() is None:
         # Else its driver publishes.
-        tracker.publish()
+        with keep_out(record.paths):
+            tracker.publish()
     path = tracker.compare_path()
     if tracker.address.is_server:
         console.print(f"{tracker.uri.rstrip('/')}/{path}", soft_wrap=True)

@@ -10,9 +10,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from study.amendments import read_amendment_lines
 from study.comparison import COLUMNS, ArmSummary, Comparison
 from study.factorial import Effect
-from study.json_files import read_json_lines
 from study.looks import Looks
 from study.power import FEW_SEEDS, MIN_SEEDS
 from study.record import Record
@@ -469,8 +469,7 @@ def _facts(record: Record, words: Words) -> Iterator[tuple[str, str]]:
 
 
 def _amendments(record: Record, words: Words) -> Iterator[tuple[str, str, str]]:
-    lines: list[dict[str, Any]] = read_json_lines(record.paths.amendments, dict)
-    for line in lines:
+    for line in read_amendment_lines(record.paths):
         content = {key: value for key, value in line.items() if key not in ("time", "kind")}
         yield _date(line["time"]), words.named("amend_", line["kind"]), json.dumps(content)
 

@@ -6,6 +6,7 @@ from study.errors import StudyError
 from study.paths import StudyPaths
 from study.sections import Tracking
 from study.tracking import address
+from study.tracking.causes import first_cause, reason
 
 
 def reach(paths: StudyPaths, tracking: Tracking) -> str:
@@ -21,13 +22,7 @@ def reach(paths: StudyPaths, tracking: Tracking) -> str:
     try:
         MlflowClient(found.uri).search_experiments(max_results=1)
     except Exception as error:
-        raise StudyError(f"{found.shown} does not answer: {_reason(error)}") from error
+        cause = first_cause(error)
+        said = cause.strerror if isinstance(cause, OSError) else None
+        raise StudyError(f"{found.shown} does not answer: {said or reason(error)}") from error
     return found.shown
-
-
-def _reason(error: BaseException) -> str:
-    """What the system said, which MLflow and its HTTP library wrap in an exception each."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    said = error.strerror if isinstance(error, OSError) else None
-    return said or next(iter(str(error).splitlines()), type(error).__name__)

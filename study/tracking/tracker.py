@@ -19,9 +19,9 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from study.errors import StudyError
 from study.record import Record, Trial
-from study.secrets import without_secrets
 from study.study_file import StudyFile
 from study.tracking import address
+from study.tracking.causes import reason
 from study.tracking.entries import (
     ABANDONED,
     End,
@@ -40,7 +40,6 @@ BATCH = 1000
 RUNS_A_PAGE = 200
 # Without it the UI takes an experiment for one about language models and hides metrics.
 EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
-LONGEST_REASON = 300
 # As messages call them.
 VIEWS = "the saved views"
 
@@ -213,7 +212,7 @@ class Tracker:
                 send()
             except Exception as error:
                 self._probe()
-                raise StudyError(f"{problem}: {_reason(error)}") from error
+                raise StudyError(f"{problem}: {reason(error)}") from error
 
     def _probe(self) -> None:
         """Look what is there, and write something: what answers may still take nothing.
@@ -227,7 +226,7 @@ class Tracker:
         except Exception as error:
             self._believed = None
             raise Unreachable(
-                f"cannot reach MLflow at {self.uri}: {_reason(error)}; check tracking.uri or MLFLOW_TRACKING_URI"
+                f"cannot reach MLflow at {self.uri}: {reason(error)}; check tracking.uri or MLFLOW_TRACKING_URI"
             ) from error
 
     def _send(self, entry: Entry) -> None:
@@ -368,11 +367,3 @@ def create_database(file: Path, artifacts: Path) -> None:
             store = SqlAlchemyStore(f"sqlite:///{unfinished}", artifacts.resolve().as_uri())  # type: ignore[no-untyped-call]
             store.engine.dispose()
             unfinished.replace(file)
-
-
-def _reason(error: BaseException) -> str:
-    """The first cause in one line: what the layers above it add is long and helps nobody."""
-    while isinstance(cause := error.__cause__ or error.__context__, BaseException):
-        error = cause
-    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return without_secrets(first_line)[:LONGEST_REASON]

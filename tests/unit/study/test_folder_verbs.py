@@ -11,7 +11,9 @@ from typer.testing import CliRunner, Result
 
 from hpgan_core.checkpoint import write_checkpoint
 from study.cli import app
+from study.lease import keep_out
 from study.record import Record, Trial
+from tests.processes import free_port
 
 AddTrial = Callable[..., Trial]
 NewRecord = Callable[..., Record]
@@ -53,6 +55,7 @@ def test_ls_lists_every_study_with_its_question(record: Record, tmp_path: Path) 
     [
         ("plan.json", "{}"),
         ("amendments.jsonl", "{}\n"),
+        ("amendments.jsonl", '{"kind": "more_seeds", "members": 2}\n'),
         ("trials/gt/t01/outcome.json", '{"state": "no"}'),
         ("trials/gt/t01/trial.json", "{}"),
         ("trials/paper/t00/epochs.jsonl", "{}\n"),
@@ -174,6 +177,17 @@ def test_ui_says_that_its_port_is_taken_before_it_begins(
     assert (
         ended.stderr == f"study: --port: 127.0.0.1:{port} cannot be used: Address already in use; name another port\n"
     )
+    assert not record.paths.mlflow_database.exists()
+
+
+def test_ui_does_not_publish_beside_another_process(
+    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with keep_out(record.paths):
+        ended = study(tmp_path, "ui", "small", "--port", str(free_port()))
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith("study: another process publishes study 'small'")
     assert not record.paths.mlflow_database.exists()
 
 
