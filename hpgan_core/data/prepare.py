@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ from hpgan_core.durable import sync
 from hpgan_core.errors import BadInput, MalformedRecording
 
 FILES_A_SYNC = 256  # a crash costs the reading of no more
+# Parts of an entry of the journal; see ``_entry``.
+REJECT, CLIP = 2, 5
 
 Progress = Callable[[int, int], None]
 
@@ -171,7 +174,8 @@ def _read_rest(
 class _Partial:
     """The outcomes of a source's first files, on disk: the frames of all clips, and a journal of a line for each file.
 
-    Frames reach the disk before the line that counts them. What lies behind the last whole line is forgotten.
+    Frames reach the disk before the line that counts them and has their checksum. What lies behind the last whole line,
+    or the last whose frames are as they were written, is forgotten.
 
     Args:
         folder: made unless it is there; what it holds of another source is forgotten as well.
@@ -192,18 +196,23 @@ class _Partial:
             self._files = files.pop_all()
 
     def _forget_what_is_not_whole(self) -> None:
-        frame_bytes, there = 4 * math.prod(self._pose_shape), self._frames.seek(0, os.SEEK_END)
+        frame_bytes = 4 * math.prod(self._pose_shape)
+        self._frames.seek(0)
         heading = f"{self._key}\n".encode()
         self._journal.seek(0)
         whole = 0
         if self._journal.readline() == heading:
             whole = len(heading)
             for line in self._journal:
-                entry = _entry(line)
-                n_frames = self.n_frames + (entry[3] if len(entry) == 4 else 0)
-                if not entry or n_frames * frame_bytes > there:
+                if not (entry := _entry(line)):
                     break
-                self.n_outcomes, self.n_frames, whole = self.n_outcomes + 1, n_frames, whole + len(line)
+                if len(entry) == CLIP:
+                    n_frames, checksum = entry[3:]
+                    frames = self._frames.read(n_frames * frame_bytes)
+                    if len(frames) < n_frames * frame_bytes or zlib.crc32(frames) != checksum:
+                        break
+                    self.n_frames += n_frames
+                self.n_outcomes, whole = self.n_outcomes + 1, whole + len(line)
         self._journal.truncate(whole)
         self._frames.truncate(self.n_frames * frame_bytes)
         if not whole:
@@ -211,9 +220,10 @@ class _Partial:
 
     def add(self, outcome: Outcome) -> None:
         if isinstance(outcome, Recording):
-            self._frames.write(np.ascontiguousarray(outcome.positions, "<f4").data)
+            frames = np.ascontiguousarray(outcome.positions, "<f4").data
+            self._frames.write(frames)
             self.n_frames += len(outcome.positions)
-            entry = [outcome.name, outcome.subject, outcome.action, len(outcome.positions)]
+            entry = [outcome.name, outcome.subject, outcome.action, len(outcome.positions), zlib.crc32(frames)]
         else:
             entry = [str(outcome.path), outcome.reason]
         self._unsaved.append(f"{json.dumps(entry)}\n".encode())
@@ -237,8 +247,8 @@ class _Partial:
         with (self.folder / "journal").open("rb") as journal:
             next(journal)
             entries = [_entry(line) for line in journal]
-        clips = [Entry(*entry) for entry in entries if len(entry) == 4]
-        read = [Rejected(Path(entry[0]), entry[1]) for entry in entries if len(entry) == 2]
+        clips = [Entry(*entry[:-1]) for entry in entries if len(entry) == CLIP]
+        read = [Rejected(Path(entry[0]), entry[1]) for entry in entries if len(entry) == REJECT]
         source, rejected = self._source, [*self._source.rejected, *read]
         if not clips:
             shutil.rmtree(self.folder)
@@ -263,9 +273,11 @@ class _Partial:
 
 
 def _entry(line: bytes) -> list[Any]:
-    """Name, subject, action and frames of a clip; path and reason of a rejected file; nothing of an unfinished line."""
+    """Name, subject, action, frames and their checksum of a clip; path and reason of a rejected file; nothing of an
+    unfinished line.
+    """
     try:
         entry = json.loads(line) if line.endswith(b"\n") else None
     except ValueError:
         return []
-    return entry if isinstance(entry, list) and len(entry) in (2, 4) else []
+    return entry if isinstance(entry, list) and len(entry) in (REJECT, CLIP) else []

@@ -127,6 +127,18 @@ def test_a_torn_journal_or_torn_frames_are_read_again(
     assert (tmp_path / "parts.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 
+def test_frames_with_a_flipped_bit_are_read_again(folder: Path, tmp_path: Path) -> None:
+    prepared(folder, tmp_path / "whole.h5")
+    with pytest.raises(Stop):
+        prepared(folder, tmp_path / "parts.h5", progress=stop_after(9))
+    frames = tmp_path / "parts.h5.partial" / "frames"
+    content = bytearray(frames.read_bytes())
+    content[len(content) // 2] ^= 1
+    frames.write_bytes(content)
+    prepared(folder, tmp_path / "parts.h5")
+    assert (tmp_path / "parts.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
 @pytest.mark.parametrize("change", ["content", "time", "a file more", "an option"])
 def test_a_source_that_changed_in_between_is_read_from_the_start(folder: Path, tmp_path: Path, change: str) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
