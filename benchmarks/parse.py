@@ -1,4 +1,4 @@
-"""Reading ``.skeleton`` files against a plain reader, on files whose lines are as wide as those of NTU RGB+D."""
+"""Reading ``.skeleton`` files against two plain readers, on files whose lines are as wide as those of NTU RGB+D."""
 
 import gc
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.plain_reader import read_plainly
+from benchmarks.plain_reader import read_leanly, read_plainly
 from benchmarks.timing import interleaved_medians
 from hpgan_core.data.ntu_rgbd import read_skeleton_file
 from hpgan_core.data.synthetic import synthesise
@@ -18,10 +18,10 @@ CASES = (("", 1, "\n"), ("two_bodies.", 2, "\n"), ("crlf.", 1, "\r\n"), ("traili
 
 
 def measurements() -> Iterator[tuple[str, float]]:
-    """Clips of one person a second, and the speed as a multiple of the plain reader's.
+    """Clips of one person a second, and the speed as a multiple of the other readers'.
 
-    Both read without the garbage collector's passes over what else the process holds: they would be the plain reader's
-    alone, which makes many objects.
+    All read without the garbage collector's passes over what else the process holds: they would be the others' alone,
+    which make many objects.
     """
     clips = synthesise(people=4, clips_per_action=1, frames=82, noise_m=0.002).clips  # NTU's median length
     for case, n_bodies, newline in CASES:
@@ -29,14 +29,16 @@ def measurements() -> Iterator[tuple[str, float]]:
             files = [Path(folder) / f"{clip.name}.skeleton" for clip in clips]
             for file, clip in zip(files, clips, strict=True):
                 file.write_bytes(as_recorded(clip.positions, n_bodies, newline).encode())
-                if not np.array_equal(read_skeleton_file(file), read_plainly(file).astype(np.float32)):
-                    raise RuntimeError(f"the two readers disagree about {file.name}")
+                for reader in (read_plainly, read_leanly):
+                    if not np.array_equal(read_skeleton_file(file), reader(file).astype(np.float32)):
+                        raise RuntimeError(f"{reader.__name__} has read something else in {file.name}")
             gc.collect()
             gc.freeze()
             try:
                 seconds = interleaved_medians(
                     {
                         "plain": lambda files=files: [read_plainly(file) for file in files],
+                        "lean": lambda files=files: [read_leanly(file) for file in files],
                         "ours": lambda files=files: [read_skeleton_file(file) for file in files],
                     },
                     ROUNDS,
@@ -45,7 +47,8 @@ def measurements() -> Iterator[tuple[str, float]]:
                 gc.unfreeze()
         if not case:
             yield "parse.clips_per_s", len(files) / seconds["ours"]
-        yield f"parse.{case}vs_plain_reader", seconds["plain"] / seconds["ours"]
+        for other in ("plain", "lean"):
+            yield f"parse.{case}vs_{other}_reader", seconds[other] / seconds["ours"]
 
 
 def as_recorded(positions: np.ndarray, n_bodies: int, newline: str) -> str:
