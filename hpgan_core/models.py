@@ -276,7 +276,7 @@ class Critic(nn.Module):
         """Errors of all layers' outputs, the first layer's first, from those of the values, ``(S, N, 1)``."""
         errors = [error]
         for layer, slope in zip(reversed(self.layers[1:]), reversed(slopes), strict=True):
-            errors.append(layer.backward(errors[-1]) * slope)
+            errors.append(layer.backward(errors[-1]).mul_(slope))
         return errors[::-1]
 
 

@@ -18,7 +18,7 @@ from hpgan_core.adam import Adam, Part
 from hpgan_core.models import Critic, FramewiseLinear
 
 # On a CPU, for its cache; a GPU takes the past and the future whole, for fewer launches.
-FRAMES_PER_BLOCK = 10
+FRAMES_PER_BLOCK = 20
 NORM_EPSILON = 1e-12
 
 
@@ -46,9 +46,9 @@ class Block:
         self.poses = torch.cat([poses, poses.new_empty(len(poses), interpolates, poses.shape[2])], dim=1)
         self.rows = self.poses if embed is None else poses.new_empty(*self.poses.shape[:2], weight.shape[1])
 
-    def add_product(self, outputs: Tensor) -> None:
-        """Add to the first layer's outputs what it makes of the windows, ``(S, N, H)``."""
-        self._add_product(outputs, slice(None, self.windows))
+    def add_product(self, outputs: Tensor) -> Tensor:
+        """The first layer's outputs, ``(S, N or 1, H)``, and what it makes of the windows, ``(S, N, H)``."""
+        return torch.baddbmm(outputs, self._rows(slice(None, self.windows)), self.weight)
 
     def find_gradient(self, sensitivity: Tensor) -> Tensor:
         """Gradients with respect to interpolates, ``(S, B, frames D)``, from those with respect to first outputs."""
@@ -61,17 +61,17 @@ class Block:
 
     def add_adjoint(self, adjoint: Tensor) -> None:
         """Add what the first layer makes of those gradients, ``(S, B, H)``."""
-        self._add_product(adjoint, slice(self.windows, None))
+        adjoint.baddbmm_(self._rows(slice(self.windows, None)), self.weight)
 
     def embed_gradient(self, errors: Tensor) -> Tensor:
         """These frames' share of the gradient of ``embed``, from errors of first outputs, ``(S, N + ..., H)``."""
         assert self.embed is not None
         return self.embed.gradient(self.poses, errors @ self.weight.transpose(1, 2))
 
-    def _add_product(self, total: Tensor, kept: slice) -> None:
+    def _rows(self, kept: slice) -> Tensor:
         if self.embed is not None:
             self.rows[:, kept] = self.embed.product(self.poses[:, kept])
-        total.baddbmm_(self.rows[:, kept], self.weight)
+        return self.rows[:, kept]
 
 
 class Sweeps:
@@ -120,14 +120,14 @@ class Sweeps:
         """
         bias = self.critic.layers[0].bias
         assert bias is not None
-        outputs = bias.detach().repeat(1, self.batch, 1)
+        outputs = bias.detach()
         futures = iter(torch.split(generated, self._length, dim=2))
         for block in self._blocks if blocks is None else blocks:
             if block.windows > self.batch:
                 block.poses[:, : self.batch] = next(futures).flatten(2)
                 if outputs.shape[1] == self.batch:  # the past is over, and windows part
-                    outputs = outputs.repeat(1, 2, 1)
-            block.add_product(outputs)
+                    outputs = torch.cat([outputs, outputs], dim=1)
+            outputs = block.add_product(outputs)
         return outputs
 
     def penalise(self, sensitivity: Tensor, lambda_gp: Tensor, by_frame: bool) -> tuple[Tensor, Tensor]:

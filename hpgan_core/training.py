@@ -121,6 +121,8 @@ class Population:
             losses = self._launch(windows, z[:, step, :batch], mixes[:, step, :batch])
             for name, values in losses.items():
                 sums[name] = sums[name] + values if name in sums else values
+        if not self.config.averaging:  # only the last weights count
+            self._average_generator()
         return {name: values / steps for name, values in sums.items()}
 
     def _launch(self, *inputs: Tensor) -> Mapping[str, Tensor]:
@@ -199,7 +201,8 @@ class Population:
                 its_z = generator_z[:, :, iteration % n_generator_z, None]
                 predicted = self.generator(past, its_z, self.future_frames).squeeze(2)
             losses |= self._train_generator(past, predicted, future, anchor)
-        self._average_generator()
+        if self.config.averaging:
+            self._average_generator()
         return losses
 
     def _train_critic(self, past: Tensor, future: Tensor, shown: Tensor, mixes: Tensor) -> dict[str, Tensor]:
@@ -222,10 +225,9 @@ class Population:
         return {"discriminator": loss}
 
     def _train_generator(self, past: Tensor, predicted: Tensor, future: Tensor, anchor: Tensor) -> dict[str, Tensor]:
-        values, input_gradients = values_and_gradients(self.critic, join(past, predicted.detach()))
-        future_part = input_gradients[:, :, self.past_frames * self.pose_size :].reshape_as(predicted)
+        values, gradients_by_pose = values_and_gradients(self.critic, past, predicted.detach())
         motion_losses = self.motion_losses(past, predicted, future, anchor)
-        roots, root_gradients = [predicted], [-future_part / past.shape[1]]
+        roots, root_gradients = [predicted], [-gradients_by_pose / past.shape[1]]
         if motion_losses:
             roots.append(torch.stack([self.weights[name] * loss for name, loss in motion_losses.items()]).sum())
             root_gradients.append(torch.ones_like(roots[-1]))
@@ -313,11 +315,6 @@ class Population:
 
 _NETWORKS = ("generator", "critic", "discriminator")
 _STATEFUL = (*_NETWORKS, "averaged", *(f"{network}_optimizer" for network in _NETWORKS))
-
-
-def join(past: Tensor, predicted: Tensor) -> Tensor:
-    """Windows as the critic sees them: ``(S, B, T_past, D)`` and ``(S, B, T, D)`` to ``(S, B, (T_past + T) D)``."""
-    return torch.cat([past, predicted], dim=2).flatten(2)
 
 
 def fit_normaliser(data: MotionData, kind: str) -> Normaliser:

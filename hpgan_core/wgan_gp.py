@@ -65,9 +65,9 @@ def train_critic(
         errors = critic.errors_above(value_errors, slopes)
         penalty, adjoint = sweeps.penalise(errors[0][:, interpolated], lambda_gp, by_frame)
         # Forwards again: the penalty's gradient with respect to each sensitivity takes the interpolates' place.
-        inputs[0][:, interpolated] = adjoint * slopes[0][:, interpolated]
+        torch.mul(adjoint, slopes[0][:, interpolated], out=inputs[0][:, interpolated])
         for layer, (below, rows), slope in zip(critic.layers[1:-1], pairwise(inputs), slopes[1:], strict=True):
-            rows[:, interpolated] = layer.product(below[:, interpolated]) * slope[:, interpolated]
+            torch.mul(layer.product(below[:, interpolated]), slope[:, interpolated], out=rows[:, interpolated])
         if iteration + 1 < iterations:
             outputs = sweeps.first_outputs(shown[iteration + 1], sweeps.updated(inputs, errors))
         else:
@@ -76,10 +76,18 @@ def train_critic(
 
 
 @torch.no_grad()
-def values_and_gradients(critic: Critic, motion: Tensor) -> tuple[Tensor, Tensor]:
-    """Critic values ``(S, N)`` and the gradient of each with respect to its own motion, ``(S, N, in)``."""
-    first = critic.layers[0](motion if critic.embed is None else critic.embed(motion))
-    values, _, slopes = critic.above(first)
-    error = values.new_ones(*values.shape, 1)
-    gradient = critic.layers[0].backward(critic.errors_above(error, slopes)[0])
-    return values, gradient if critic.embed is None else critic.embed.backward(gradient)
+def values_and_gradients(critic: Critic, past: Tensor, future: Tensor) -> tuple[Tensor, Tensor]:
+    """Critic values ``(S, N)`` of motions, and the gradient of each with respect to its own future.
+
+    Args:
+        critic: of ``past`` and ``future`` together.
+        past: normalised poses, ``(S, N, T_past, D)``.
+        future: normalised poses, ``(S, N, T, D)``; the gradients have this shape.
+    """
+    first_layer, embed = critic.layers[0], critic.embed
+    motion = torch.cat([past, future], dim=2).flatten(2)
+    values, _, slopes = critic.above(first_layer(motion if embed is None else embed(motion)))
+    errors = critic.errors_above(values.new_ones(*values.shape, 1), slopes)
+    n_future = first_layer.weight.shape[1] // critic.frames * future.shape[2]
+    gradients = errors[0] @ first_layer.weight[:, -n_future:].transpose(1, 2)
+    return values, (gradients if embed is None else embed.backward(gradients)).view_as(future)
