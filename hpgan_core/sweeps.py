@@ -18,7 +18,7 @@ from hpgan_core.adam import Adam, Part
 from hpgan_core.models import Critic, FramewiseLinear
 
 # On a CPU, for its cache; a GPU takes the past and the future whole, for fewer launches.
-FRAMES_PER_BLOCK = 20
+FRAMES_PER_BLOCK = 10
 NORM_EPSILON = 1e-12
 
 
