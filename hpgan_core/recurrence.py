@@ -121,21 +121,23 @@ class _Recurrence(torch.autograd.Function):
         layers: list[Layer] = ctx.layers
         given_frames, feed_back = ctx.given_frames, ctx.feed_back
         by_input, by_state, by_carry = zip(*(layer.factors() for layer in layers), strict=True)
+        # Of each layer, frame by frame; every look at a tensor costs as much as a small product.
+        to_input, to_state, to_carry = ([f.unbind(1) for f in factors] for factors in (by_input, by_state, by_carry))
+        from_state = [layer.state_weight.transpose(1, 2) for layer in layers]
+        from_input = [None if layer.input_weight is None else layer.input_weight.transpose(1, 2) for layer in layers]
         carried = [torch.zeros_like(layer.start) for layer in layers]
         errors: list[list[Tensor]] = [[] for _ in layers]
         fed_errors: list[Tensor] = []
-        for frame in reversed(range(output_errors.shape[1])):
-            error = output_errors[:, frame]
-            for number, layer in reversed(list(enumerate(layers))):
+        for frame, error in reversed(list(enumerate(output_errors.unbind(1)))):
+            for number in reversed(range(len(layers))):
                 error = error + carried[number]
                 errors[number].append(error)
-                gates = (error.unsqueeze(2) * by_state[number][:, frame]).flatten(2)
-                kept = error * by_carry[number][:, frame]
-                carried[number] = torch.baddbmm(kept, gates, layer.state_weight.transpose(1, 2))
+                each_gate = error.unsqueeze(2)
+                kept = error * to_carry[number][frame]
+                gates = (each_gate * to_state[number][frame]).flatten(2)
+                carried[number] = torch.baddbmm(kept, gates, from_state[number])
                 if number > 0 or frame >= given_frames:
-                    assert layer.input_weight is not None
-                    gates = (error.unsqueeze(2) * by_input[number][:, frame]).flatten(2)
-                    error = gates @ layer.input_weight.transpose(1, 2)
+                    error = (each_gate * to_input[number][frame]).flatten(2) @ from_input[number]
             if frame >= given_frames:
                 fed_errors.append(error)
                 carried[-1] = carried[-1] + (error if feed_back is None else error @ feed_back.transpose(1, 2))
