@@ -7,10 +7,10 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from filelock import FileLock
@@ -174,8 +174,8 @@ def _read_rest(
 class _Partial:
     """The outcomes of a source's first files, on disk: the frames of all clips, and a journal of a line for each file.
 
-    Frames reach the disk before the line that counts them and has their checksum. What lies behind the last whole line,
-    or the last whose frames are as they were written, is forgotten.
+    Frames reach the disk before the line that counts them and has their checksum. What lies behind the last line that
+    is, with its frames, as it was written is forgotten.
 
     Args:
         folder: made unless it is there; what it holds of another source is forgotten as well.
@@ -226,7 +226,7 @@ class _Partial:
             entry = [outcome.name, outcome.subject, outcome.action, len(outcome.positions), zlib.crc32(frames)]
         else:
             entry = [str(outcome.path), outcome.reason]
-        self._unsaved.append(f"{json.dumps(entry)}\n".encode())
+        self._unsaved.append(_line(entry))
         self.n_outcomes += 1
         if len(self._unsaved) >= FILES_A_SYNC:
             self._save()
@@ -236,11 +236,15 @@ class _Partial:
             self._save()
 
     def _save(self) -> None:
-        for file, content in ((self._frames, []), (self._journal, self._unsaved)):
-            file.writelines(content)
-            file.flush()
-            os.fsync(file.fileno())
-        self._unsaved.clear()
+        self._flush(self._frames)
+        # Taken first: whoever is interrupted here closes next, and a line written twice stands for a file never read.
+        lines, self._unsaved = self._unsaved, []
+        self._journal.writelines(lines)
+        self._flush(self._journal)
+
+    def _flush(self, file: IO[bytes]) -> None:
+        file.flush()
+        os.fsync(file.fileno())
 
     def publish(self, path: Path, data: Mapping[str, Any]) -> None:
         """Write the archive, now that there is an outcome of every file."""
@@ -272,12 +276,16 @@ class _Partial:
         sync(path.parent)
 
 
+def _line(entry: Sequence[object]) -> bytes:
+    """Of the journal: an entry and its checksum."""
+    text = json.dumps(entry).encode()
+    return b"%s %08x\n" % (text, zlib.crc32(text))
+
+
 def _entry(line: bytes) -> list[Any]:
-    """Name, subject, action, frames and their checksum of a clip; path and reason of a rejected file; nothing of an
-    unfinished line.
+    """Name, subject, action, frames and their checksum of a clip; path and reason of a rejected file; nothing of a line
+    that is not as it was written.
     """
-    try:
-        entry = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
-        return []
-    return entry if isinstance(entry, list) and len(entry) in (REJECT, CLIP) else []
+    text, _, checksum = line.rpartition(b" ")
+    entry: list[Any] = json.loads(text) if checksum == b"%08x\n" % zlib.crc32(text) else []
+    return entry

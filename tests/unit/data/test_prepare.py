@@ -109,6 +109,27 @@ def test_interrupted_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Pa
     assert (tmp_path / "parts.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 
+@pytest.mark.parametrize("n_syncs", range(1, 17))
+def test_no_file_is_lost_to_an_interruption_while_saving(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_syncs: int
+) -> None:
+    prepared(folder, tmp_path / "whole.h5")
+    left = iter(range(n_syncs - 1, -1, -1))
+
+    def interrupted_sync(descriptor: int) -> None:
+        os.fdatasync(descriptor)
+        if next(left, None) == 0:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hpgan_core.data.prepare.FILES_A_SYNC", 2)
+        patched.setattr("os.fsync", interrupted_sync)
+        with pytest.raises(KeyboardInterrupt):
+            prepared(folder, tmp_path / "parts.h5")
+    prepared(folder, tmp_path / "parts.h5")
+    assert (tmp_path / "parts.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_torn_journal_or_torn_frames_are_read_again(
@@ -127,14 +148,16 @@ def test_a_torn_journal_or_torn_frames_are_read_again(
     assert (tmp_path / "parts.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 
-def test_frames_with_a_flipped_bit_are_read_again(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["frames", "journal"])
+def test_what_has_a_flipped_bit_is_read_again(folder: Path, tmp_path: Path, name: str) -> None:
     prepared(folder, tmp_path / "whole.h5")
     with pytest.raises(Stop):
         prepared(folder, tmp_path / "parts.h5", progress=stop_after(9))
-    frames = tmp_path / "parts.h5.partial" / "frames"
-    content = bytearray(frames.read_bytes())
-    content[len(content) // 2] ^= 1
-    frames.write_bytes(content)
+    flipped = tmp_path / "parts.h5.partial" / name
+    content = bytearray(flipped.read_bytes())
+    at = content.index(b"A", len(content) // 2) if name == "journal" else len(content) // 2
+    content[at] ^= 1
+    flipped.write_bytes(content)
     prepared(folder, tmp_path / "parts.h5")
     assert (tmp_path / "parts.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
