@@ -146,7 +146,7 @@ def _skeleton_files(root: Path) -> Iterator[tuple[str, str, bool]]:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
                     elif entry.name.lower().endswith(".skeleton"):
-                        yield entry.name[: -len(".skeleton")], entry.path, entry.is_file()
+                        yield entry.name[: -len(".skeleton")], entry.path, Path(entry.path).is_file()
         except OSError as error:
             raise BadInput(f"{folder} cannot be listed: {error.strerror}") from error
 
