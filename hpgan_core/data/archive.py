@@ -61,6 +61,8 @@ class Archive:
 def is_archive(path: Path) -> bool:
     """Whether a file begins as motion archives do."""
     try:
+        if not path.is_file():  # a pipe would keep us waiting
+            return False
         with path.open("rb") as file:
             return file.read(len(_BEGINNING)) == _BEGINNING
     except OSError:
@@ -125,6 +127,8 @@ def open_archive(path: str | Path) -> Archive:
 
 def _check_sha256(path: Path) -> None:
     try:
+        if path.exists() and not path.is_file():
+            raise BadInput(f"{path} cannot be read: it is no file")
         with path.open("rb") as file:
             heading = _HEADING_PATTERN.fullmatch(file.read(_USER_BLOCK_BYTES))
             if heading is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from hpgan_core.data.archive import is_archive
 from hpgan_core.data.recordings import Recording, Recordings, Rejected, read_all
 from hpgan_core.data.safe_hdf5 import open_hdf5, read_dataset
 from hpgan_core.errors import BadInput, MalformedRecording
@@ -38,7 +39,7 @@ class Human36M:
         skeleton: ``HUMAN36M_17`` or ``HUMAN36M_32``.
         frame_rate_hz: of the recordings, after frames were skipped.
         paths: files whose place names a subject and an action, in the order of their recordings' names.
-        rejected: the other ``.h5`` files, in any case of letters.
+        rejected: the other ``.h5`` files, in any case of letters, but for motion archives.
         skip_frames: frames left out after each one that is kept.
         min_frames: fewest frames of a recording.
     """
@@ -95,6 +96,8 @@ def list_human36m(root: Path, *, joints: int = 17, skip_frames: int = 1, min_fra
     rejected: list[Rejected] = []
     for path in sorted(path for path in root.rglob("*") if path.name.lower().endswith(".h5") and path.is_file()):
         place = _place(path)
+        if place is None and is_archive(path):
+            continue  # of these very takes, perhaps, which its lying among them does not change
         if place is None:
             rejected.append(Rejected(path, f"it does not lie like {_EXAMPLES}"))
         elif _name(place) in clips:

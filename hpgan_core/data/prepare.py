@@ -60,7 +60,6 @@ def prepare(
         MalformedRecording: a damaged file, if ``strict``; or ``path`` exists and is no archive, or a damaged one.
     """
     key = source_key(source, data)
-    folder = partial_folder(path)
     with _writing(path):
         is_there = path.exists()
     if not is_there:
@@ -68,7 +67,7 @@ def prepare(
         with _sole_writer(path):
             if not path.exists():
                 with _writing(path):
-                    partial = _Partial(folder, source, key)
+                    partial = _Partial(partial_folder(path), source, key)
                 _read_rest(source, partial, path, processes, strict, progress)
                 with _writing(path):
                     partial.publish(path, data)
@@ -78,7 +77,7 @@ def prepare(
             f"{path} was made from other files, from these before they changed, or with other options; "
             "remove it or name another file"
         )
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(partial_folder(path), ignore_errors=True)
     return archive
 
 

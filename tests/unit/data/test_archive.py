@@ -1,5 +1,6 @@
 """Motion archives: what is written is read, and nothing but an intact archive is."""
 
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -108,8 +109,9 @@ def test_other_versions_are_named(path: Path) -> None:
         open_archive(path)
 
 
-@pytest.mark.parametrize("name", ["missing.h5", "."])
+@pytest.mark.parametrize("name", ["missing.h5", ".", "pipe.h5", "long" * 100])
 def test_what_cannot_be_opened_is_bad_input(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe.h5")
     assert not is_archive(tmp_path / name)
     with pytest.raises(BadInput, match="cannot be read"):
         open_archive(tmp_path / name)

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hpgan_core.data.archive import open_archive
+from hpgan_core.data.human36m import list_human36m, write_human36m_file
 from hpgan_core.data.ntu_rgbd import list_ntu_rgbd
 from hpgan_core.data.prepare import CannotWrite, prepare, source_key
 from hpgan_core.data.recordings import read_all
@@ -223,6 +225,25 @@ def test_an_archive_of_something_else_is_not_replaced(folder: Path, tmp_path: Pa
     with pytest.raises(MalformedRecording, match="expected a motion archive"):
         prepared(folder, tmp_path / "thesis.h5")
     assert (tmp_path / "thesis.h5").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("place", [".", "/", "..", ""])
+def test_a_folder_is_no_place_for_an_archive(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="it is no file"):
+        prepared(folder, Path(place))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_archive_may_lie_among_its_takes(tmp_path: Path) -> None:
+    for subject in ("S1", "S5"):
+        (tmp_path / subject).mkdir()
+        write_human36m_file(tmp_path / subject / "Walking.h5", np.ones((60, 32, 3)))
+    data = {"dataset": "human36m", "root": str(tmp_path)}
+    made, found = (prepare(list_human36m(tmp_path), tmp_path / "motion.h5", data) for _ in range(2))
+    assert (found.source_key, found.recordings.rejected) == (made.source_key, ())
 
 
 def test_what_a_crash_left_behind_is_cleared_away(folder: Path, tmp_path: Path) -> None:
