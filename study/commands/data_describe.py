@@ -211,7 +211,7 @@ class Inventory:
         alike = defaultdict(list)
         for reject in self.rejected:
             damaged = reject.reason.startswith(DAMAGED)
-            alike[DAMAGED if damaged else re.sub(r"\d+", "#", reject.reason)].append(reject)
+            alike[DAMAGED if damaged else re.sub(r"\d+", "\0", reject.reason)].append(reject)
         ranked = sorted(alike.items(), key=lambda item: (item[0] != DAMAGED, -len(item[1])))
         return {_common([reject.reason for reject in rejects]): rejects for _, rejects in ranked}
 

@@ -61,7 +61,7 @@ def run(
     every: Iterable[Outcome] = chain(recordings.rejected, recordings.clips)
     show(Inventory.of(data, recordings.skeleton, recordings.frame_rate_hz, every, whole.digest), console)
     n_read = last - first
-    how = f"{n_read:,} files in {seconds:.1f} s, {n_read / seconds:,.0f} a second" if n_read else "was there already"
+    how = f"{n_read:,} files in {seconds:.1f} s, {n_read / seconds:,.0f} a second" if last >= 0 else "was there already"
     console.print(f"Archive   {archive}, {archive.stat().st_size / 1e6:,.1f} MB; {how}", soft_wrap=True)
 
 

@@ -63,6 +63,19 @@ def test_names_that_are_no_text_are_shown_as_far_as_they_are(folder: Path) -> No
     assert run("describe", "motion.h5", "--rejects").stdout.count("S001C001P001R001A001.skeleton?.skeleton") == 2
 
 
+def test_folders_may_be_named_by_any_sign(folder: Path) -> None:
+    clips = sorted((folder / "motion").iterdir())
+    for first, again, clip in (("#", "copy", clips[0]), ("1", "copy", clips[1])):
+        for place in (first, again):
+            (folder / "motion" / place).mkdir(exist_ok=True)
+            shutil.copy(clip, folder / "motion" / place)
+    for clip in clips[:2]:
+        clip.unlink()
+    shown = run("describe", "motion")
+    assert shown.exit_code == 0, shown.stderr
+    assert shown.stdout.count("has the same name") == 2
+
+
 def test_generated_data_needs_no_folder() -> None:
     shown = run("describe", "synthetic", "--set", "people=4", "--set", "frames=50", "--json")
     described = json.loads(shown.stdout)
@@ -94,6 +107,8 @@ def test_a_folder_of_which_nothing_is_left_is_described(folder: Path) -> None:
         (["prepare", "motion", "out.h5", "--set", "min_frames=99"], "none of 25 files in motion can be used"),
         (["prepare", "motion", "file/out.h5"], "file/out.h5 cannot be written: file is a file, not a folder"),
         (["prepare", "motion", "file"], "file: expected a motion archive"),
+        (["prepare", "motion", "."], ". cannot be read: it is no file"),
+        (["describe", "pipe"], "pipe is no motion archive"),
         (["describe", "file"], "file is no motion archive"),
         (["describe", "motion", "--cameras", "cameras.h5"], "--cameras is for --picture: give both"),
         (["describe", "motion", "--view", "kinect"], "--view is for --picture: give both"),
@@ -106,11 +121,12 @@ def test_a_folder_of_which_nothing_is_left_is_described(folder: Path) -> None:
 def test_mistakes_are_told_and_nothing_is_written(folder: Path, arguments: list[str], message: str) -> None:
     (folder / "empty").mkdir()
     (folder / "file").write_text("40\n")
+    os.mkfifo(folder / "pipe")
     told = run(*arguments)
     assert (told.exit_code, told.stdout) == (2, "")
     assert told.stderr.startswith("study: ")
     assert message in told.stderr
-    assert sorted(path.name for path in folder.iterdir()) == ["empty", "file", "motion"]
+    assert sorted(path.name for path in folder.iterdir()) == ["empty", "file", "motion", "pipe"]
 
 
 def near_and_far(folder: Path, *distances_m: float) -> None:
