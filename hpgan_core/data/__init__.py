@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 from hpgan_core.config import unknown_name
 from hpgan_core.data.archive import is_archive, read_archive
+from hpgan_core.data.folders import files_below, is_folder
 from hpgan_core.data.human36m import list_human36m, read_human36m
 from hpgan_core.data.ntu_rgbd import list_ntu_rgbd, read_ntu_rgbd
 from hpgan_core.data.recordings import Recordings, Source
@@ -73,9 +74,9 @@ def dataset_at(path: Path) -> dict[str, str]:
     """
     if is_archive(path):
         return {"dataset": "archive", "path": str(path)}
-    if path.is_dir():
+    if is_folder(path):
         for suffix, dataset in SUFFIXES.items():
-            if any(file.name.lower().endswith(suffix) for file in path.rglob("*")):
+            if any(files_below(path, suffix)):
                 return {"dataset": dataset, "root": str(path)}
         raise BadInput(f"{path} holds no recordings ({_FORMATS}), at any depth")
     if path.exists():

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from hpgan_core.data.archive import is_archive
+from hpgan_core.data.folders import expect_folder, files_below
 from hpgan_core.data.recordings import Recording, Recordings, Rejected, read_all
 from hpgan_core.data.safe_hdf5 import open_hdf5, read_dataset
 from hpgan_core.errors import BadInput, MalformedRecording
@@ -89,17 +90,17 @@ def list_human36m(root: Path, *, joints: int = 17, skip_frames: int = 1, min_fra
     if skip_frames < 0 or min_frames < 1:
         raise BadInput(f"skip_frames = {skip_frames} must be 0 or more, and min_frames = {min_frames} 1 or more")
     root = Path(root)
-    if not root.is_dir():
-        state = "is a file" if root.exists() else "does not exist"
-        raise BadInput(f"{root} {state}; give a folder of Human3.6M")
+    expect_folder(root, "a folder of Human3.6M")
     clips: dict[str, Path] = {}
     rejected: list[Rejected] = []
-    for path in sorted(path for path in root.rglob("*") if path.name.lower().endswith(".h5") and path.is_file()):
+    for path, is_file in sorted((Path(path), is_file) for _, path, is_file in files_below(root, ".h5")):
         place = _place(path)
         if place is None and is_archive(path):
             continue  # of these very takes, perhaps, which its lying among them does not change
         if place is None:
             rejected.append(Rejected(path, f"it does not lie like {_EXAMPLES}"))
+        elif not is_file:
+            rejected.append(Rejected(path, "it is no file"))
         elif _name(place) in clips:
             rejected.append(Rejected(path, "its name was already read"))
         else:

@@ -1,14 +1,13 @@
 """NTU RGB+D: folders of ``.skeleton`` files, one clip of Kinect v2 bodies a file, listed, read and written."""
 
-import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from hpgan_core.data.folders import expect_folder, files_below
 from hpgan_core.data.recordings import Recording, Recordings, Rejected, read_all
 from hpgan_core.data.skeleton_text import Bodies, parse_skeleton_file
 from hpgan_core.errors import BadInput
@@ -84,14 +83,12 @@ def list_ntu_rgbd(
     if min_frames < 1:
         raise BadInput(f"min_frames = {min_frames} must be 1 or more")
     root = Path(root)
-    if not root.is_dir():
-        state = "is a file" if root.exists() else "does not exist"
-        raise BadInput(f"{root} {state}; give a folder of .skeleton files")
+    expect_folder(root, "a folder of .skeleton files")
     lists = [root / name for name in MISSING_LISTS if (root / name).is_file()] if missing is None else [Path(missing)]
     listed_in = {stem: path.name for path in lists for stem in _listed_clips(path)}
     paths: dict[str, Path] = {}
     rejected: list[Rejected] = []
-    for stem, path, is_file in sorted(_skeleton_files(root)):
+    for stem, path, is_file in sorted(files_below(root, ".skeleton")):
         reason = _reason_to_leave_out(stem, max_action, replication)
         if reason is None and stem in listed_in:
             reason = f"{listed_in[stem]} lists it"
@@ -131,24 +128,6 @@ def read_ntu_rgbd(
             f"{first.reason}); relax max_action, replication or min_frames"
         )
     return recordings
-
-
-def _skeleton_files(root: Path) -> Iterator[tuple[str, str, bool]]:
-    """Stem and path of each ``.skeleton`` entry at any depth, and whether it is a file; folders linked to are not
-    followed. Copies from other systems may end in ``.SKELETON``.
-    """
-    folders = [str(root)]
-    while folders:
-        folder = folders.pop()
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-                    elif entry.name.lower().endswith(".skeleton"):
-                        yield entry.name[: -len(".skeleton")], entry.path, Path(entry.path).is_file()
-        except OSError as error:
-            raise BadInput(f"{folder} cannot be listed: {error.strerror}") from error
 
 
 def _listed_clips(path: Path) -> set[str]:

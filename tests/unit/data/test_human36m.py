@@ -118,11 +118,13 @@ def test_what_is_no_take_is_rejected_with_its_reason(tmp_path: Path) -> None:
     take(tmp_path, "S1/Walking.h5")
     again = take(tmp_path, f"S1/{ORIGINAL}/Walking.h5")
     short = take(tmp_path, "S1/Sitting.h5", motion(58))
+    (broken := tmp_path / "S1/Posing.h5").symlink_to("nowhere")
     strays = [take(tmp_path, place) for place in ("S1/StackedHourglass/Walking.h5", "cameras.h5", "S1/_ALL.h5")]
     recordings = read_human36m(tmp_path)
     assert [clip.name for clip in recordings.clips] == ["S1 Walking"]
     reasons = {reject.path: reject.reason for reject in recordings.rejected}
-    assert len(reasons) == 5
+    assert len(reasons) == 6
+    assert reasons[broken] == "it is no file"
     assert reasons[short] == "29 frames, fewer than 30"
     assert {reasons[path].split(" S1/")[0] for path in strays} == {"it does not lie like"}
     assert "already read" in (reasons.get(again) or reasons[tmp_path / "S1/Walking.h5"])

@@ -1,9 +1,12 @@
 """Data sets by name: the table of readers, their options, and what is wrong with a description."""
 
 import inspect
+import os
 import pickle
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +166,27 @@ def test_a_folder_is_listed_with_the_options_it_is_read_with(dataset: str, place
     assert source is not None
     assert read_all(source).digest() == read_recordings(data).digest()
     assert pickle.loads(pickle.dumps(source)) == source
+
+
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    """Something that whoever runs the test must not look into, in a folder that they may."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "closed").mkdir(mode=0)
+        user = os.geteuid()
+        os.seteuid(user or 65534)  # root may look into everything
+        yield Path(folder) / "closed"
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize("dataset", SOURCES)
+def test_what_must_not_be_looked_at_is_told_and_not_passed_over(dataset: str, closed: Path) -> None:
+    for root, message in ((closed.parent, "closed cannot be listed"), (closed / "S1", "S1 cannot be read")):
+        with pytest.raises(BadInput, match=f"{message}: Permission denied"):
+            list_recordings({"dataset": dataset, "root": root})
+        with pytest.raises(BadInput, match=f"{message}: Permission denied"):
+            dataset_at(root)
 
 
 def test_what_is_no_folder_is_not_listed(places: dict[str, Path]) -> None:
