@@ -28,7 +28,7 @@ from hpgan_core.skeleton import KINECT_V2
 
 _N_JOINTS = KINECT_V2.n_joints
 _BODY_FIELDS, _JOINT_FIELDS = 10, 12
-_BODY_ID = re.compile(rb"-?[0-9]{1,20}")
+_BODY_ID = re.compile(rb"-?[0-9]{1,19}|[0-9]{20}")  # signed or not, of 64 bits
 _NUMBER_LETTERS = b"eENan"
 _NUMBER_CHARACTERS = b"+-.0123456789" + _NUMBER_LETTERS
 _LARGEST = 3.4028235e38  # float32 holds no more
