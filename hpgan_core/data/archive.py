@@ -31,7 +31,7 @@ from hpgan_core.errors import BadInput, MalformedRecording
 from hpgan_core.skeleton import SKELETONS, Skeleton
 
 # One more whenever this layout changes, or what a reader makes of the same files.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _USER_BLOCK_BYTES = 512
 _HEADING = "hpgan motion archive {}\nSHA-256 from byte 512 on: {}\n"

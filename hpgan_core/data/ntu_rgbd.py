@@ -22,7 +22,7 @@ MISSING_LISTS = (
     "NTU_RGBD120_samples_with_missing_skeletons.txt",
 )
 
-# Where one id ends and another begins so near in the next frame (mean over joints), it is one person: 6 m/s.
+# Where one id ends and another is so near in the next frame (mean over joints), it is one person: 6 m/s.
 _STEP_M = 0.2
 # Depth camera of the Kinect v2: 512 x 424 pixels, a field of view of 70 by 60 degrees.
 _DEPTH_PIXELS = np.array([512.0, 424.0])
@@ -166,12 +166,13 @@ def _reason_to_leave_out(stem: str, max_action: int | None, replication: int | N
 def read_skeleton_file(path: str | Path) -> np.ndarray:
     """Motion of the main person of one ``.skeleton`` file.
 
-    Bodies are followed by their id; where one id ends and another begins in the next frame at the same place, it is
-    the same person. A frame shows a person when it has a position for each of the joints: the sensor writes joints it
-    lost as untracked at the origin. Of each person counts the longest run of frames without a gap, so that empty
-    frames at either end are trimmed and those inside cut the clip: no motion is made up and none is read across a
-    gap. The main person is the one that moves most, out of those whose run is at least half as long as the longest;
-    where there are several, bodies wider than tall for most of the time are taken for furniture.
+    Bodies are followed by their id; where one id ends or leaps away, and another is at the same place in the next
+    frame, it is the same person: ids switch, and two people may swap theirs. A frame shows a person when it has a
+    position for each of the joints: the sensor writes joints it lost as untracked at the origin. Of each person counts
+    the longest run of frames without a gap, so that empty frames at either end are trimmed and those inside cut the
+    clip: no motion is made up and none is read across a gap. The main person is the one that moves most, out of those
+    whose run is at least half as long as the longest; where there are several, bodies wider than tall for most of the
+    time are taken for furniture.
 
     Returns:
         Metres, camera space (y up, z away from the sensor), float32 ``(frames, 25, 3)``; no frames if nobody is shown.
@@ -217,12 +218,16 @@ def _unbroken_runs(bodies: Bodies) -> list[np.ndarray]:
     if len(rows) == len(frames) == frames[-1] - frames[0] + 1 and (ids == ids[0]).all():
         return [positions]  # the usual file: one body, in every frame
     goes_on = (ids[rows][1:] == ids[rows][:-1]) & (np.diff(frames[rows]) == 1)
+    goes_on &= np.linalg.norm(np.diff(positions[rows], axis=0), axis=-1).mean(axis=-1) <= _STEP_M
     ending: dict[int, list[np.ndarray]] = defaultdict(list)  # runs by their last frame
     for run in sorted(np.split(rows, np.flatnonzero(~goes_on) + 1), key=lambda run: frames[run[0]]):
         before = ending[frames[run[0]] - 1]
         steps_m = [np.linalg.norm(positions[run[0]] - positions[end[-1]], axis=-1).mean() for end in before]
-        if steps_m and min(steps_m) <= _STEP_M:
-            run = np.concatenate([before.pop(np.argmin(steps_m)), run])
+        nearest = [number for number, step_m in enumerate(steps_m) if step_m == min(steps_m) <= _STEP_M]
+        # Who leaps to where nobody was is still who they were.
+        same = [number for number, end in enumerate(before) if ids[end[-1]] == ids[run[0]]]
+        if nearest or same:
+            run = np.concatenate([before.pop((nearest or same)[0]), run])
         ending[frames[run[-1]]].append(run)
     runs = [run for together in ending.values() for run in together]
     longest = {ids[run[0]]: run for run in sorted(runs, key=lambda run: (len(run), -run[0]))}
@@ -258,7 +263,7 @@ def write_skeleton_file(
     # Nine significant digits tell any two float32 apart.
     joint = "%.9g %.9g %.9g %.7g %.7g 0 0 0 0 0 0 %d\n"
     frame = f"1\n{body_id} 0 0 0 0 0 0 0 0 2\n{KINECT_V2.n_joints}\n" + joint * KINECT_V2.n_joints
-    rows = columns.reshape(len(columns), -1).tolist()
+    rows = columns.reshape(len(columns), 6 * KINECT_V2.n_joints).tolist()
     content = f"{len(columns)}\n" + "".join(frame % tuple(row) for row in rows)
     Path(path).write_bytes(content.replace("nan", "NaN").encode("ascii"))
 

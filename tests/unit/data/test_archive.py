@@ -102,10 +102,10 @@ def test_what_begins_otherwise_is_no_archive(tmp_path: Path, content: bytes) -> 
 
 
 def test_other_versions_are_named(path: Path) -> None:
-    content = path.read_bytes().replace(b"motion archive 1\n", b"motion archive 2\n", 1)
+    content = path.read_bytes().replace(b"motion archive 2\n", b"motion archive 3\n", 1)
     path.write_bytes(content)
     assert is_archive(path)
-    with pytest.raises(MalformedRecording, match="a motion archive of version 1, found 2"):
+    with pytest.raises(MalformedRecording, match="a motion archive of version 2, found 3"):
         open_archive(path)
 
 

@@ -142,6 +142,22 @@ def test_two_people_who_swap_ids_for_new_ones_stay_apart(clip: Path, walker: np.
     assert np.array_equal(read_skeleton_file(write_lines(clip, lines_of(frames))), walker)
 
 
+@pytest.mark.parametrize("first", [PERSON, PASSER_BY])
+def test_two_people_who_swap_their_ids_stay_apart(clip: Path, walker: np.ndarray, first: int) -> None:
+    aside = np.repeat(walker[:1] + np.float32([1.5, 0, 0]), len(walker), axis=0)
+    other = PERSON + PASSER_BY - first
+    frames: list[list[Body]] = [[(first, walker[t]), (other, aside[t])] for t in range(30)]
+    frames += [[(first, aside[t]), (other, walker[t])] for t in range(30, 45)]
+    frames += [[(other, aside[t]), (first, walker[t])] for t in range(45, 60)]
+    assert np.array_equal(read_skeleton_file(write_lines(clip, lines_of(frames))), walker)
+
+
+def test_a_leap_to_where_nobody_was_ends_nobody(clip: Path, walker: np.ndarray) -> None:
+    leaping = walker + np.where(np.arange(60) < 30, 0, 0.5).astype(np.float32)[:, None, None]
+    frames = [[(PASSER_BY, walker[0] + np.float32(3)), (PERSON, pose)] for pose in leaping]
+    assert np.array_equal(read_skeleton_file(write_lines(clip, lines_of(frames))), leaping)
+
+
 @pytest.mark.parametrize(("aside_m", "empty"), [(0.3, 0), (0.0, 1)], ids=["elsewhere", "later"])
 def test_another_id_elsewhere_or_later_is_another_person(
     clip: Path, walker: np.ndarray, aside_m: float, empty: int
@@ -185,6 +201,8 @@ def test_an_untracked_joint_without_numbers_is_lost(clip: Path, walker: np.ndarr
 
 def test_a_clip_without_bodies_has_no_frames(clip: Path) -> None:
     assert read_skeleton_file(write_lines(clip, ["3", "0", "0", "0"])).shape == (0, 25, 3)
+    write_skeleton_file(clip, np.zeros((0, 25, 3)))
+    assert clip.read_text() == "0\n"
 
 
 @pytest.mark.parametrize(
@@ -197,6 +215,7 @@ def test_a_clip_without_bodies_has_no_frames(clip: Path) -> None:
         (2, "7", "the number of bodies of frame 1 of 60, at most 6"),
         (3, "1 0 0", "10 fields for a body of frame 1 of 60"),
         (3, "1e9 0 0 0 0 0 0 0 0 2", "an integer body id"),
+        (3, "-12345678901234567890 0 0 0 0 0 0 0 0 2", "an integer body id"),
         (4, "24", "25 joints"),
         (5, "1 2 3", "12 fields for joint SpineBase of frame 1 of 60"),
         (6, "1 1.2.3 3 0 0 0 0 0 0 0 0 2", "a number in field 2 of joint SpineMid of frame 1 of 60"),
