@@ -55,8 +55,11 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def _read_whole(path: Path) -> bytes | None:
-    """Its content, None where that is damaged."""
-    data = path.read_bytes()
+    """Its content, None where that is damaged or cannot be read, as from a damaged disk."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
     return data if hashlib.sha256(data).hexdigest() == _parsed(path)[1] else None
 
 

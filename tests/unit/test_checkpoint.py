@@ -54,6 +54,16 @@ def test_a_truncated_checkpoint_gives_way_to_the_one_before(tmp_path: Path, kept
     assert newest_epoch(tmp_path) == 1
 
 
+def test_a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    _, newest = (write_checkpoint(tmp_path, epoch, content(epoch)) for epoch in (1, 2))
+    newest.unlink()
+    newest.symlink_to("nowhere")
+    assert newest_epoch(tmp_path) == 1
+    assert superseded_checkpoints(tmp_path) == []
+    kept = [write_checkpoint(tmp_path, epoch, content(epoch)) for epoch in (2, 3)]
+    assert sorted(tmp_path.iterdir()) == kept
+
+
 def test_one_flipped_byte_anywhere_is_noticed(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, 1, content(1))
     newest = write_checkpoint(tmp_path, 2, content(2))
