@@ -5,10 +5,13 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
+from typing import Any, cast
 
 from hpgan_core.data.recordings import Recording, Rejected, Source
 from hpgan_core.errors import MalformedRecording
@@ -43,11 +46,14 @@ def read_in_order(
         return
     # Processes that are born anew: a fork of one with threads, such as a progress bar's, may hang.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(source, strict))
+    # Without the list of files: what is more than a pipe holds would be waited for until the process has begun.
+    reader = replace(cast(Any, source), paths=(), rejected=())
+    pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(reader, strict))
     pending: deque[Future[list[Outcome]]] = deque()
     try:
         for start in range(0, len(paths), FILES_A_TASK):
-            pending.append(pool.submit(_read_task, paths[start : start + FILES_A_TASK]))
+            with _ctrl_c_held_back():
+                pending.append(pool.submit(_read_task, paths[start : start + FILES_A_TASK]))
             if len(pending) > TASKS_AHEAD * processes:
                 yield from pending.popleft().result()
         while pending:
@@ -66,7 +72,17 @@ def _read(source: Source, path: Path, strict: bool) -> Outcome:
         return Rejected(path, f"{DAMAGED}: {place}expected {error.expected}, found {error.found}")
 
 
-# What each of the processes reads from: passed once, since a source lists all of its files.
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """A process that begins meanwhile never hears of it: Ctrl-C is for the parent, which then ends that process."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# What each of the processes reads with.
 _reading: tuple[Source, bool]
 
 
@@ -74,7 +90,6 @@ def _begin(source: Source, strict: bool) -> None:
     """Serve until the parent ends, however it ends."""
     global _reading
     _reading = source, strict
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -71,7 +71,7 @@ class Digest:
 
 
 class Source(Protocol):
-    """A folder of recordings, listed but not read: it can be pickled, so that processes share the reading.
+    """A folder of recordings, listed but not read: a dataclass that can be pickled, for processes to share the reading.
 
     Attributes:
         skeleton: of every recording.

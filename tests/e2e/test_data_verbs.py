@@ -97,6 +97,23 @@ def test_however_it_is_interrupted_the_same_command_goes_on(
     assert (tmp_path / "parts.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 
+def test_ctrl_c_in_a_terminal_is_told_once_also_while_processes_begin(tmp_path: Path) -> None:
+    write_synthetic(tmp_path / "motion", people=40, clips_per_action=1, frames=20)
+    running = subprocess.Popen(
+        [STUDY, "data", "prepare", "motion", "motion.h5", "--set", "min_frames=20", "--processes", "2"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    # Two that read, and the one that keeps account of their semaphores.
+    while not (tmp_path / "motion.h5.partial").exists() or len(children(running.pid)) < 3:
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.005)
+    time.sleep(0.1)  # less than such a process takes to begin
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 75
+    assert said == "study: interrupted; what has been read is kept, and the same command goes on\n"
+
+
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
