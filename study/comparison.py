@@ -8,8 +8,8 @@ from typing import Any
 from study.factorial import Effects, factorial_effects
 from study.judge import Members, judge, lacking
 from study.looks import Looks
-from study.record import Record, Trial
-from study.sentences import about_claim, about_metric
+from study.record import Record, SplitSize, Trial
+from study.sentences import FEW_PEOPLE, about_claim, about_metric, about_people
 from study.stats import Estimate, Interval, mean_interval, share_interval
 from study.study_file import StudyFile
 from study.verdict import ClaimVerdict, badness, log_value
@@ -88,6 +88,7 @@ class Comparison:
             does not exist in has none.
         effects: of the losses, by metric; empty where the confirmed arms cannot tell them apart.
         data_digest: of the motions, to tell whether another study has the same.
+        splits: how much each split of them holds; empty where the record is older than it.
         looks: what was asked for after the test split had been opened.
     """
 
@@ -101,6 +102,7 @@ class Comparison:
     differing: dict[str, dict[str, Any]]
     effects: dict[str, Effects]
     data_digest: str
+    splits: dict[str, SplitSize]
     looks: Looks
 
     @property
@@ -134,8 +136,9 @@ class Comparison:
                 "differing": self.differing,
                 "effects": {metric: asdict(effects) for metric, effects in self.effects.items()},
                 "data_digest": self.data_digest,
+                "splits": {name: asdict(size) for name, size in self.splits.items()},
                 "looks": asdict(self.looks),
-                "warnings": self.looks.warnings(),
+                "warnings": self.warnings(),
             }
         )
         return plain
@@ -161,7 +164,7 @@ class Comparison:
         """The table and the verdicts as Markdown."""
         lines = ["| " + " | ".join(self.headings()) + " |", "|" + " --- |" * len(self.headings())]
         lines += ["| " + " | ".join(row) + " |" for row in self.rows()]
-        sentences = [f"- {sentence}" for sentence in (*self.verdicts(), *self.looks.warnings(), *self.fronts())]
+        sentences = [f"- {sentence}" for sentence in (*self.verdicts(), *self.warnings(), *self.fronts())]
         details = [f"- {about_metric(claim, one)}" for claim in self.claims for one in claim.metrics]
         return "\n".join([*sentences, "", *lines, "", *details])
 
@@ -177,6 +180,18 @@ class Comparison:
                     for trial, values in arm.front.items()
                 )
                 yield f"{name}: Pareto front {', '.join(trials)}; the objective picks {arm.winner}."
+
+    @property
+    def few_tested(self) -> int | None:
+        """People of the test split where there is an answer from so few; None where that is not so, or not known."""
+        test = self.splits.get("test")
+        answered = any(arm.phase == "confirm" for arm in self.arms.values())
+        return test.people if test and answered and test.people < FEW_PEOPLE else None
+
+    def warnings(self) -> list[str]:
+        """What weakens the answer as a whole, to stand beside it."""
+        few = [] if self.few_tested is None else [about_people(self.few_tested)]
+        return [*few, *self.looks.warnings()]
 
     def verdicts(self) -> list[str]:
         """The answer to each claim in a few plain sentences."""
@@ -219,6 +234,7 @@ def compare(record: Record) -> Comparison:
         differing=differing(arms),
         effects=dict(_effects(study_file, members)),
         data_digest=record.plan["data_digest"],
+        splits=record.splits,
         looks=Looks.of(record),
     )
 

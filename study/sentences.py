@@ -7,6 +7,8 @@ from study.power import FEW_SEEDS, MIN_SEEDS
 from study.study_file import StudyFile
 from study.verdict import HOLDS, ClaimVerdict, GuardrailVerdict, MetricVerdict
 
+# Fewer in the test split say little of others; seeds do not make up for them.
+FEW_PEOPLE = 3
 ABBREVIATIONS = frozenset({"ade", "fde", "mmade", "mmfde", "apd", "cmd"})
 
 
@@ -25,6 +27,12 @@ def about_metric(claim: ClaimVerdict, metric: MetricVerdict) -> str:
     favour = f", {metric.favour}" if metric.favour else ""
     interval = f"{as_change(metric.difference)} [{as_change(metric.lower)}, {as_change(metric.bound)}]"
     return f"{start} ({interval} against {claim.reference}{margin}, {seeds}{favour})."
+
+
+def about_people(n_tested: int) -> str:
+    """What an answer rests on where the test split has fewer than ``FEW_PEOPLE``."""
+    people = "one person" if n_tested == 1 else f"{n_tested} people"
+    return f"Warning: the test split has {people}'s clips: intervals are over seeds, not over people."
 
 
 def next_steps(claims: Sequence[ClaimVerdict], study_file: StudyFile, command: Callable[[str], str]) -> Iterator[str]:

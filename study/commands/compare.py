@@ -115,7 +115,7 @@ def _show_answers(comparison: Comparison, steps: Steps, console: Console) -> Non
         console.print(comparison.question)
     for sentence in comparison.verdicts():
         console.print(hanging(f"- {sentence}", 2, console.width))
-    for warning in comparison.looks.warnings():
+    for warning in comparison.warnings():
         console.print(warning)
     for step in steps[comparison.study]:
         # To be copied: only the terminal may break it.

@@ -46,6 +46,7 @@ def _plan(record: Record) -> dict[str, Any]:
         "locked_at": _time(plan["created_at"]),
         "plan_digest": record.plan_digest(),
         "data_digest": plan["data_digest"],
+        "splits": {split: asdict(size) for split, size in record.splits.items()},
         "environment": plan["environment"],
         "amendments": asdict(record.amendments),
         "test_split_opened": [asdict(opening) for opening in record.openings()],

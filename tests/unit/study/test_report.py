@@ -328,6 +328,12 @@ def test_page_and_markdown_say_the_same(new_study: NewStudy, tmp_path: Path) -> 
         assert record.plan_digest() in text
 
 
+def test_the_facts_tell_how_many_people_and_clips_each_split_has(new_record: NewRecord) -> None:
+    record = new_record(people_tested=1)
+    assert ("test split", "people 1, clips 2, windows 9") in content_of(record).facts
+    assert ("insieme di test", "persone 1, sequenze 2, finestre 9") in content_of(record, "it").facts
+
+
 def test_text_of_the_record_cannot_become_part_of_the_page(
     new_record: NewRecord, add_trial: AddTrial, tmp_path: Path
 ) -> None:
