@@ -25,8 +25,10 @@ def run(name: str, trial: str | None, *, studies: Path, as_json: bool, console: 
 
     Raises:
         BadStudyInput: there is no such study or trial.
+        DamagedRecord: the plan is no longer the one that was locked.
     """
     record = Record.open(studies, name)
+    record.plan_digest()
     content = _plan(record) if trial is None else _trial(record, trial)
     # Tuples and sets of the record become lists.
     plain = json.dumps(content, indent=2, default=list)

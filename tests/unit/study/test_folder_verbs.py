@@ -104,6 +104,19 @@ def test_show_of_an_older_record_has_no_sizes_of_splits(record: Record, tmp_path
     assert json.loads(study(tmp_path, "show", "small", "--json").stdout)["splits"] == {}
 
 
+@pytest.mark.parametrize("trial", [(), ("gt/t01",)])
+def test_show_refuses_a_plan_that_was_edited_after_the_lock(
+    record: Record, tmp_path: Path, trial: tuple[str, ...]
+) -> None:
+    plan = json.loads(record.paths.plan.read_text())
+    plan["file"]["question"] = "Another one?"
+    record.paths.plan.write_text(json.dumps(plan))
+    refused = study(tmp_path, "show", "small", *trial)
+    assert refused.exit_code == 1
+    assert "it has been changed since it was locked" in refused.stderr.replace("\n", " ")
+    assert refused.stdout == ""
+
+
 def test_show_prints_one_trial(record: Record, tmp_path: Path) -> None:
     shown = json.loads(study(tmp_path, "show", "small", "gt/t01", "--json").stdout)
     assert shown["state"] == "complete"
