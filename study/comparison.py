@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from study.card import card
 from study.factorial import Effects, factorial_effects
 from study.judge import Members, judge, lacking
 from study.looks import Looks
@@ -157,6 +158,16 @@ class Comparison:
         for name, metrics in self.baselines.items():
             yield [name.replace("_", " "), "", *(format(metrics[metric], form) for metric, _, form in COLUMNS), ""]
 
+    def caption(self) -> str:
+        """What the numbers of the table are."""
+        if not any(arm.phase == "confirm" for arm in self.arms.values()):
+            return "Validation split, the search's own seeds: an arm's best trial looks better than it is."
+        return (
+            "Test split, fresh seeds (n); mean ± half of the 95 % interval over seeds. ADE, FDE: best of K futures; "
+            "APD: their diversity; bones: relative change of length; jerk: ratio to the truth's; vs frozen: ADE "
+            "against zero velocity's."
+        )
+
     def headings(self) -> list[str]:
         return ["arm", "n", *(heading for _, heading, _ in COLUMNS), "vs frozen"]
 
@@ -168,8 +179,22 @@ class Comparison:
         details = [f"- {about_metric(claim, one)}" for claim in self.claims for one in claim.metrics]
         return "\n".join([*sentences, "", *lines, "", *details])
 
-    # What a notebook shows.
-    _repr_markdown_ = markdown
+    def card(self, *notes: str) -> str:
+        """The same as HTML, as a notebook shows it, with ``notes`` below."""
+        judged = [(claim.word, sentence) for claim, sentence in zip(self.claims, self.verdicts(), strict=False)]
+        others = [(None, sentence) for sentence in self.verdicts()[len(judged) :]]
+        warned = [("warning", sentence) for sentence in self.warnings()]
+        return card(
+            f"study {self.study}: {self.state.replace('_', ' ')}",
+            self.question,
+            [*judged, *others, *warned, *((None, sentence) for sentence in self.fronts())],
+            self.headings(),
+            self.rows(),
+            [self.caption(), *notes],
+        )
+
+    # Without the notes that only the record can give.
+    _repr_html_ = card
 
     def fronts(self) -> Iterable[str]:
         """One sentence an arm where several objectives count: the trials to choose from."""
