@@ -10,7 +10,7 @@ from study.factorial import Effects, factorial_effects
 from study.judge import Members, judge, lacking
 from study.looks import Looks
 from study.record import Record, SplitSize, Trial
-from study.sentences import FEW_PEOPLE, about_claim, about_metric, about_people
+from study.sentences import FEW_PEOPLE, about_claim, about_metric, about_people, literally
 from study.stats import Estimate, Interval, mean_interval, share_interval
 from study.study_file import StudyFile
 from study.verdict import ClaimVerdict, badness, log_value
@@ -66,9 +66,12 @@ class ArmSummary:
     optimism: float | None
 
     def beats(self, baseline: dict[str, float], metric: str = "ade") -> bool | None:
-        """Whether the whole interval lies below the baseline's value; None where one of them is missing."""
+        """Whether the whole interval lies below the baseline's value; None where one of them is missing.
+
+        An error of 0, that of people who do not move, cannot be beaten, and is none to compare with.
+        """
         interval = self.metrics.get(f"test/{metric}")
-        if interval is None or metric not in baseline or math.isnan(interval.high):
+        if interval is None or not baseline.get(metric) or math.isnan(interval.high):
             return None
         return interval.high < baseline[metric]
 
@@ -175,8 +178,8 @@ class Comparison:
         """The table and the verdicts as Markdown."""
         lines = ["| " + " | ".join(self.headings()) + " |", "|" + " --- |" * len(self.headings())]
         lines += ["| " + " | ".join(row) + " |" for row in self.rows()]
-        sentences = [f"- {sentence}" for sentence in (*self.verdicts(), *self.warnings(), *self.fronts())]
-        details = [f"- {about_metric(claim, one)}" for claim in self.claims for one in claim.metrics]
+        sentences = [f"- {literally(sentence)}" for sentence in (*self.verdicts(), *self.warnings(), *self.fronts())]
+        details = [f"- {literally(about_metric(claim, one))}" for claim in self.claims for one in claim.metrics]
         return "\n".join([*sentences, "", *lines, "", *details])
 
     def card(self, *notes: str) -> str:

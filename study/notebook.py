@@ -126,9 +126,11 @@ class Study:
         """Mean and 95 % interval over members by epoch, one line an arm; by default of the objective.
 
         Raises:
-            BadStudyInput: the metric was not recorded.
+            BadStudyInput: the metric was not recorded, or no epoch of an arm's best trial.
         """
         table, metric = self.table("learning"), metric or self.record.study_file.objective.metric
+        if table.empty:
+            raise BadStudyInput(f"study {self.name!r} has no learning curve yet: no arm has a complete trial")
         if metric not in (known := tuple(dict.fromkeys(table["metric"]))):
             raise BadStudyInput(unknown_name("metric", metric, known))
         ax = _axes(ax)

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
 import study
 from study.card import COLOURS
 from study.comparison import compare
+from study.errors import BadStudyInput
 from study.record import Record, Trial
 from tests.unit.study.test_compare_verb import build  # noqa: F401  # a fixture
 
@@ -68,6 +71,12 @@ def test_a_study_without_a_trial_or_with_failed_ones_alone_has_a_card(
     assert read[0] == "study small: interrupted"
     row = read.index("gt")
     assert read[row : row + 9] == ["gt", "0", *["-"] * 6, "unconfirmed"]
+
+
+def test_a_curve_that_is_not_there_yet_is_no_unknown_metric(new_record: Callable[..., Record]) -> None:
+    record = new_record()
+    with pytest.raises(BadStudyInput, match="study 'small' has no learning curve yet: no arm has a complete trial"):
+        study.load("small", record.paths.studies).plot_learning()
 
 
 def test_a_card_says_where_the_report_is_or_how_to_get_one(build: Build, tmp_path: Path) -> None:  # noqa: F811
