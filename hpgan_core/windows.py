@@ -25,12 +25,14 @@ class Clips:
         starts: where each clip begins in ``frames``. Arrays may be read-only views of memory that processes share.
         lengths: frames of each clip, none shorter than a window.
         actions: what is done in each clip.
+        subjects: who moves in each clip.
     """
 
     frames: np.ndarray
     starts: np.ndarray
     lengths: np.ndarray
     actions: np.ndarray
+    subjects: np.ndarray
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -146,7 +148,8 @@ def join(clips: Sequence[Recording]) -> Clips:
     lengths = np.array([len(clip.positions) for clip in clips])
     frames = np.concatenate([np.asarray(clip.positions, dtype=np.float32) for clip in clips])
     starts = np.concatenate([[0], lengths.cumsum()[:-1]])
-    return Clips(frames, starts, lengths, actions=np.array([clip.action for clip in clips]))
+    actions, subjects = np.array([clip.action for clip in clips]), np.array([clip.subject for clip in clips])
+    return Clips(frames, starts, lengths, actions, subjects)
 
 
 def gather(frames: Tensor, starts: Tensor, window: int) -> Tensor:

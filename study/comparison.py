@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from study.card import card
 from study.factorial import Effects, factorial_effects
 from study.judge import Members, judge, lacking
 from study.looks import Looks
-from study.record import Record, Trial
-from study.sentences import about_claim, about_metric
+from study.record import Record, SplitSize, Trial
+from study.sentences import FEW_PEOPLE, about_claim, about_metric, about_people, literally
 from study.stats import Estimate, Interval, mean_interval, share_interval
 from study.study_file import StudyFile
 from study.verdict import ClaimVerdict, badness, log_value
@@ -65,9 +66,12 @@ class ArmSummary:
     optimism: float | None
 
     def beats(self, baseline: dict[str, float], metric: str = "ade") -> bool | None:
-        """Whether the whole interval lies below the baseline's value; None where one of them is missing."""
+        """Whether the whole interval lies below the baseline's value; None where one of them is missing.
+
+        An error of 0, that of people who do not move, cannot be beaten, and is none to compare with.
+        """
         interval = self.metrics.get(f"test/{metric}")
-        if interval is None or metric not in baseline or math.isnan(interval.high):
+        if interval is None or not baseline.get(metric) or math.isnan(interval.high):
             return None
         return interval.high < baseline[metric]
 
@@ -88,6 +92,7 @@ class Comparison:
             does not exist in has none.
         effects: of the losses, by metric; empty where the confirmed arms cannot tell them apart.
         data_digest: of the motions, to tell whether another study has the same.
+        splits: how much each split of them holds; empty where the record is older than it.
         looks: what was asked for after the test split had been opened.
     """
 
@@ -101,6 +106,7 @@ class Comparison:
     differing: dict[str, dict[str, Any]]
     effects: dict[str, Effects]
     data_digest: str
+    splits: dict[str, SplitSize]
     looks: Looks
 
     @property
@@ -134,8 +140,9 @@ class Comparison:
                 "differing": self.differing,
                 "effects": {metric: asdict(effects) for metric, effects in self.effects.items()},
                 "data_digest": self.data_digest,
+                "splits": {name: asdict(size) for name, size in self.splits.items()},
                 "looks": asdict(self.looks),
-                "warnings": self.looks.warnings(),
+                "warnings": self.warnings(),
             }
         )
         return plain
@@ -154,6 +161,16 @@ class Comparison:
         for name, metrics in self.baselines.items():
             yield [name.replace("_", " "), "", *(format(metrics[metric], form) for metric, _, form in COLUMNS), ""]
 
+    def caption(self) -> str:
+        """What the numbers of the table are."""
+        if not any(arm.phase == "confirm" for arm in self.arms.values()):
+            return "Validation split, the search's own seeds: an arm's best trial looks better than it is."
+        return (
+            "Test split, fresh seeds (n); mean ± half of the 95 % interval over seeds. ADE, FDE: best of K futures; "
+            "APD: their diversity; bones: relative change of length; jerk: ratio to the truth's; vs frozen: ADE "
+            "against zero velocity's."
+        )
+
     def headings(self) -> list[str]:
         return ["arm", "n", *(heading for _, heading, _ in COLUMNS), "vs frozen"]
 
@@ -161,12 +178,26 @@ class Comparison:
         """The table and the verdicts as Markdown."""
         lines = ["| " + " | ".join(self.headings()) + " |", "|" + " --- |" * len(self.headings())]
         lines += ["| " + " | ".join(row) + " |" for row in self.rows()]
-        sentences = [f"- {sentence}" for sentence in (*self.verdicts(), *self.looks.warnings(), *self.fronts())]
-        details = [f"- {about_metric(claim, one)}" for claim in self.claims for one in claim.metrics]
+        sentences = [f"- {literally(sentence)}" for sentence in (*self.verdicts(), *self.warnings(), *self.fronts())]
+        details = [f"- {literally(about_metric(claim, one))}" for claim in self.claims for one in claim.metrics]
         return "\n".join([*sentences, "", *lines, "", *details])
 
-    # What a notebook shows.
-    _repr_markdown_ = markdown
+    def card(self, *notes: str) -> str:
+        """The same as HTML, as a notebook shows it, with ``notes`` below."""
+        judged = [(claim.word, sentence) for claim, sentence in zip(self.claims, self.verdicts(), strict=False)]
+        others = [(None, sentence) for sentence in self.verdicts()[len(judged) :]]
+        warned = [("warning", sentence) for sentence in self.warnings()]
+        return card(
+            f"study {self.study}: {self.state.replace('_', ' ')}",
+            self.question,
+            [*judged, *others, *warned, *((None, sentence) for sentence in self.fronts())],
+            self.headings(),
+            self.rows(),
+            [self.caption(), *notes],
+        )
+
+    # Without the notes that only the record can give.
+    _repr_html_ = card
 
     def fronts(self) -> Iterable[str]:
         """One sentence an arm where several objectives count: the trials to choose from."""
@@ -177,6 +208,18 @@ class Comparison:
                     for trial, values in arm.front.items()
                 )
                 yield f"{name}: Pareto front {', '.join(trials)}; the objective picks {arm.winner}."
+
+    @property
+    def few_tested(self) -> int | None:
+        """People of the test split where there is an answer from so few; None where that is not so, or not known."""
+        test = self.splits.get("test")
+        answered = any(arm.phase == "confirm" for arm in self.arms.values())
+        return test.people if test and answered and test.people < FEW_PEOPLE else None
+
+    def warnings(self) -> list[str]:
+        """What weakens the answer as a whole, to stand beside it."""
+        few = [] if self.few_tested is None else [about_people(self.few_tested)]
+        return [*few, *self.looks.warnings()]
 
     def verdicts(self) -> list[str]:
         """The answer to each claim in a few plain sentences."""
@@ -219,6 +262,7 @@ def compare(record: Record) -> Comparison:
         differing=differing(arms),
         effects=dict(_effects(study_file, members)),
         data_digest=record.plan["data_digest"],
+        splits=record.splits,
         looks=Looks.of(record),
     )
 

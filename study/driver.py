@@ -15,6 +15,7 @@ from study.errors import Interrupted, StoppedAtOnce, StudyError
 from study.estimate import calibrate, estimate
 from study.lease import keep_out
 from study.log import write_log
+from study.motion import split_sizes
 from study.phases import ConfirmPhase, Listener, SearchPhase, ShortlistPhase
 from study.progress import ProgressDisplay
 from study.provenance import environment
@@ -258,4 +259,4 @@ def create(record: Record, study_file: StudyFile, source: str, data: MotionData,
     past, truth = showcase(data)
     record.write_references(References(past, truth, data.skeleton.name, data.frame_rate_hz))
     write_lessons(record.paths, lessons)
-    record.create(study_file, source, data.digest, environment())
+    record.create(study_file, source, data.digest, environment(), split_sizes(data))

@@ -140,8 +140,8 @@ def _fit(
     mixed = _mixed(values, design, seeds)
     if mixed is not None:
         return "mixed", list(_estimates(*mixed, freedom))
-    # Effect codes of the seeds, so that the first column stays the mean.
-    blocks = (seeds[:, None] == np.unique(seeds)[1:]).astype(float) - (seeds == np.unique(seeds)[0])[:, None]
+    # All seeds but one: the first column stands for that.
+    blocks = seeds[:, None] == np.unique(seeds)[1:]
     fitted = OLS(values, np.column_stack([design, blocks])).fit()
     terms = slice(1, design.shape[1])
     return "blocks", list(_estimates(fitted.params[terms], fitted.bse[terms], freedom))
@@ -154,10 +154,8 @@ def _mixed(values: np.ndarray, design: np.ndarray, seeds: np.ndarray) -> tuple[n
 
     # Its checks of convergence are absolute numbers.
     scale = float(values.std())
-    if scale == 0:
-        return None
     with warnings.catch_warnings():
-        # A boundary (no spread between seeds), a singular covariance, a logarithm of zero.
+        # A boundary (no spread between seeds), a singular covariance, a logarithm of zero, no spread at all.
         for category in (ConvergenceWarning, UserWarning, RuntimeWarning):
             warnings.simplefilter("error", category)
         try:

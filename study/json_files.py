@@ -1,7 +1,7 @@
 """JSON in a study folder: written durably, and read with the file's name in every complaint."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
@@ -50,7 +50,16 @@ def read_json_lines(path: Path, build: Callable[..., T]) -> list[T]:
     Raises:
         DamagedRecord: a line is no JSON, or ``build`` does not take it.
     """
-    return [_build(path, line, build, f"line {number} ") for number, line in enumerate(read_lines(path), start=1)]
+    return parse_json_lines(path, read_lines(path), build)
+
+
+def parse_json_lines(path: Path, lines: Sequence[str], build: Callable[..., T]) -> list[T]:
+    """What ``build`` makes of each of the lines that were read from a file.
+
+    Raises:
+        DamagedRecord: as ``read_json_lines``.
+    """
+    return [_build(path, line, build, f"line {number} ") for number, line in enumerate(lines, start=1)]
 
 
 def _build(path: Path, text: str | bytes, build: Callable[..., T], where: str) -> T:

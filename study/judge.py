@@ -9,6 +9,7 @@ import numpy as np
 
 from hpgan_core.losses import LOSSES
 from study.power import FEW_SEEDS, MIN_SEEDS, seeds_to_decide
+from study.sentences import pairs_of_seeds
 from study.stats import (
     UNKNOWN,
     Estimate,
@@ -271,7 +272,7 @@ def _generator() -> np.random.Generator:
 def _warning(metrics: tuple[MetricVerdict, ...]) -> str | None:
     n_seeds = min(metric.n_seeds for metric in metrics)
     if n_seeds < MIN_SEEDS:
-        return f"only {n_seeds} pairs of seeds, too few for an interval"
+        return f"only {pairs_of_seeds(n_seeds)}, too few for an interval"
     return f"only {n_seeds} seeds: the interval is wide and its coverage uncertain" if n_seeds < FEW_SEEDS else None
 
 

@@ -14,7 +14,7 @@ from hpgan_core.data.prepare import Progress as ReadingProgress
 from hpgan_core.data.recordings import Recordings
 from hpgan_core.errors import MalformedRecording
 from study.errors import BadStudyInput, StudyError
-from study.record import Record
+from study.record import Record, SplitSize
 from study.study_file import Data
 
 if TYPE_CHECKING:
@@ -86,6 +86,19 @@ def load_motion_of(record: Record) -> "MotionData":
             f"{record.plan['data_digest'][:16]} recorded; restore {_source(record.study_file.data)}"
         )
     return motion
+
+
+def split_sizes(motion: "MotionData") -> dict[str, SplitSize]:
+    """How much each split holds, as it is recorded with the digest of the data."""
+    parts = {"train": motion.train, "validation": motion.validation, "test": motion.test}
+    return {
+        name: SplitSize(
+            people=len(set(clips.subjects.tolist())),
+            clips=len(clips),
+            windows=len(clips.strided_starts(motion.past_frames, motion.window)),
+        )
+        for name, clips in parts.items()
+    }
 
 
 def _source(data: Data) -> str:

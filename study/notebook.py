@@ -3,7 +3,6 @@
 ``study.load`` makes one. Everything is read from the record each time, so that a study that runs can be looked at.
 """
 
-import html
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,9 +126,11 @@ class Study:
         """Mean and 95 % interval over members by epoch, one line an arm; by default of the objective.
 
         Raises:
-            BadStudyInput: the metric was not recorded.
+            BadStudyInput: the metric was not recorded, or no epoch of an arm's best trial.
         """
         table, metric = self.table("learning"), metric or self.record.study_file.objective.metric
+        if table.empty:
+            raise BadStudyInput(f"study {self.name!r} has no learning curve yet: no arm has a complete trial")
         if metric not in (known := tuple(dict.fromkeys(table["metric"]))):
             raise BadStudyInput(unknown_name("metric", metric, known))
         ax = _axes(ax)
@@ -159,12 +160,10 @@ class Study:
         return f"<Study {self.name}: {self.state.replace('_', ' ')}, {len(self.record.trials())} trials>"
 
     def _repr_html_(self) -> str:
-        """Question, verdicts and the table of arms, as a notebook shows them."""
-        comparison = self.compare()
-        rows = pd.DataFrame(list(comparison.rows()), columns=comparison.headings())
-        sentences = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in comparison.verdicts())
-        head = f"<b>{html.escape(self.name)}</b> ({html.escape(self.state.replace('_', ' '))})"
-        return f"<p>{head} {html.escape(self.question)}</p><ul>{sentences}</ul>{rows.to_html(index=False)}"
+        """Question, state, verdicts, the table of arms and where the report is, as a notebook shows them."""
+        page = self.record.paths.report / "report.html"
+        report = f"Report: {page}" if page.exists() else f"No report yet: {self.record.command('report')}"
+        return self.compare().card(report)
 
 
 def _axes(ax: "Axes | None") -> "Axes":

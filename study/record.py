@@ -9,7 +9,7 @@ import re
 import shlex
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -32,7 +32,7 @@ from study.trial_record import Attempt, Failure, FailureKind, Outcome, Phase, Re
 
 __all__ = [
     "CONFIRM", "Attempt", "Conclusion", "Failure", "FailureKind", "Opening", "Outcome", "Phase", "Record", "References",
-    "Request", "State", "Trial",
+    "Request", "SplitSize", "State", "Trial",
 ]  # fmt: skip
 
 CONFIRM = "confirm"
@@ -85,6 +85,21 @@ class References:
 
 
 @dataclass(frozen=True)
+class SplitSize:
+    """How much one split holds.
+
+    Attributes:
+        people: whose clips are in it.
+        clips: as long as a window or longer.
+        windows: that metrics can be measured on, one every 10 frames of a clip.
+    """
+
+    people: int
+    clips: int
+    windows: int
+
+
+@dataclass(frozen=True)
 class _Plan:
     """What ``plan.json`` holds; see ``Record.plan``."""
 
@@ -94,6 +109,12 @@ class _Plan:
     environment: dict[str, Any]
     created_at: float
     digest: str = ""
+    # Not in the oldest records.
+    splits: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for size in self.splits.values():
+            SplitSize(**size)
 
 
 class Record:
@@ -139,8 +160,23 @@ class Record:
         studies = "" if self.paths.studies == Path("studies") else f" --studies {shlex.quote(str(self.paths.studies))}"
         return f"study {verb} {self.paths.name}{studies}"
 
-    def create(self, study_file: StudyFile, source: str, data_digest: str, environment: dict[str, Any]) -> None:
-        """Lock the plan: from now on this folder is that study."""
+    def create(
+        self,
+        study_file: StudyFile,
+        source: str,
+        data_digest: str,
+        environment: dict[str, Any],
+        splits: Mapping[str, SplitSize] | None = None,
+    ) -> None:
+        """Lock the plan: from now on this folder is that study.
+
+        Args:
+            study_file: what to do.
+            source: the text of that file.
+            data_digest: of the motions and of who is in which split.
+            environment: of this launch.
+            splits: how much each holds; None for a study without motions, as a simulated one.
+        """
         self.paths.trials.mkdir(parents=True, exist_ok=True)
         write_durably(self.paths.source, source.encode())
         plan = {
@@ -149,13 +185,14 @@ class Record:
             "data_digest": data_digest,
             "environment": environment,
             "created_at": time.time(),
+            "splits": {name: asdict(size) for name, size in (splits or {}).items()},
         }
         plan["digest"] = _digest(plan)
         write_json(self.paths.plan, plan)
 
     @cached_property
     def plan(self) -> dict[str, Any]:
-        """What is locked: the study file, the digest of the data, and the environment of the first launch.
+        """What is locked: the study file, the digest of the data and what it holds, and the first launch's environment.
 
         Raises:
             DamagedRecord: the file is not what was written there.
@@ -163,7 +200,7 @@ class Record:
         return read_json(self.paths.plan, plain(_Plan))
 
     def plan_digest(self) -> str:
-        """SHA-256 over study file, data digest and code version, as written before the first trial.
+        """SHA-256 over study file, data digest, sizes of splits and code version, as written before the first trial.
 
         Raises:
             DamagedRecord: the plan has been changed since.
@@ -172,6 +209,11 @@ class Record:
         if self.plan.get("digest") != digest:
             raise DamagedRecord(self.paths.plan, "it has been changed since it was locked")
         return digest
+
+    @property
+    def splits(self) -> dict[str, SplitSize]:
+        """How much each split holds; empty in records that are older than it."""
+        return {name: SplitSize(**size) for name, size in self.plan.get("splits", {}).items()}
 
     @property
     def amendments(self) -> Amendments:
@@ -452,4 +494,7 @@ class Record:
 
 def _digest(plan: dict[str, Any]) -> str:
     locked = {"file": plan["file"], "data": plan["data_digest"], "code": plan["environment"].get("code")}
+    # Plans that are older than it keep their digest.
+    if splits := plan.get("splits"):
+        locked["splits"] = splits
     return hashlib.sha256(json.dumps(locked, sort_keys=True).encode()).hexdigest()

@@ -1,12 +1,16 @@
 """What a verdict says, in plain sentences."""
 
+import html
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from study.power import FEW_SEEDS, MIN_SEEDS
 from study.study_file import StudyFile
 from study.verdict import HOLDS, ClaimVerdict, GuardrailVerdict, MetricVerdict
 
+# Fewer in the test split say little of others; seeds do not make up for them.
+FEW_PEOPLE = 3
 ABBREVIATIONS = frozenset({"ade", "fde", "mmade", "mmfde", "apd", "cmd"})
 
 
@@ -18,13 +22,19 @@ def about_claim(claim: ClaimVerdict) -> str:
 def about_metric(claim: ClaimVerdict, metric: MetricVerdict) -> str:
     """The numbers behind one metric's word."""
     start = f"{claim.claim}, {metric_name(metric.metric)}: {metric.word}"
-    seeds = f"{metric.n_seeds} pairs of seeds" + (f", {metric.n_missing} missing" if metric.n_missing else "")
+    seeds = pairs_of_seeds(metric.n_seeds) + (f", {metric.n_missing} missing" if metric.n_missing else "")
     if math.isnan(metric.difference):
         return f"{start} ({seeds})."
     margin = "" if math.isnan(metric.margin) else f", margin {as_change(metric.margin)}, p {as_p(metric.p)}"
     favour = f", {metric.favour}" if metric.favour else ""
     interval = f"{as_change(metric.difference)} [{as_change(metric.lower)}, {as_change(metric.bound)}]"
     return f"{start} ({interval} against {claim.reference}{margin}, {seeds}{favour})."
+
+
+def about_people(n_tested: int) -> str:
+    """What an answer rests on where the test split has fewer than ``FEW_PEOPLE``."""
+    people = "one person" if n_tested == 1 else f"{n_tested} people"
+    return f"Warning: the test split has {people}'s clips: intervals are over seeds, not over people."
 
 
 def next_steps(claims: Sequence[ClaimVerdict], study_file: StudyFile, command: Callable[[str], str]) -> Iterator[str]:
@@ -60,12 +70,23 @@ def metric_name(metric: str) -> str:
     return metric.upper() if metric in ABBREVIATIONS else metric.replace("_", " ")
 
 
+def literally(text: str) -> str:
+    """What somebody has written, as Markdown that shows just that, on one line: HTML and marks of Markdown are none."""
+    escaped = re.sub(r"[\\`*]", r"\\\g<0>", " ".join(text.split()))
+    return html.escape(escaped, quote=False)
+
+
 def as_change(difference: float) -> str:
     """A difference of log badness as a ratio: ``+5.1%``; ``-`` where there is none."""
     if math.isnan(difference):
         return "-"
     change = math.expm1(min(difference, math.log(1000)))
     return f"{change:+.1%}" if abs(change) < 0.1 else f"{change:+.0%}"
+
+
+def pairs_of_seeds(n: int) -> str:
+    """``1 pair of seeds``, ``2 pairs of seeds``."""
+    return f"{n} pair{'' if n == 1 else 's'} of seeds"
 
 
 def as_p(p: float) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from hpgan_core.durable import read_lines, sync
 from study.errors import DamagedRecord
-from study.json_files import append_json, plain, read_json, read_json_lines, write_json
+from study.json_files import append_json, parse_json_lines, plain, read_json, read_json_lines, write_json
 from study.paths import TrialPaths
 
 State = Literal["complete", "pruned", "failed"]
@@ -193,22 +193,22 @@ class Trial:
         Raises:
             DamagedRecord: they are not those that were written there, or that the outcome was written after.
         """
-        epochs = read_json_lines(self.paths.epochs, plain(_Epoch))
+        return self._read_epochs()[0]
+
+    def _read_epochs(self) -> tuple[list[dict[str, Any]], str]:
+        """Every recorded epoch, and the SHA-256 of the same lines."""
+        lines = read_lines(self.paths.epochs)
+        epochs = parse_json_lines(self.paths.epochs, lines, plain(_Epoch))
+        sha256 = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
         if [epoch["epoch"] for epoch in epochs] != list(range(1, len(epochs) + 1)):
             raise DamagedRecord(self.paths.epochs, "it does not hold epoch after epoch from the first on")
         if (outcome := self.outcome) is not None:
             if len(epochs) != outcome.epochs:
                 text = f"it holds {len(epochs)} epochs, and the trial ended after epoch {outcome.epochs}"
                 raise DamagedRecord(self.paths.epochs, text)
-            if outcome.epochs_sha256 not in (None, self._epochs_sha256()):
+            if outcome.epochs_sha256 not in (None, sha256):
                 raise DamagedRecord(self.paths.epochs, "it has been changed since the trial ended")
-        return epochs
-
-    def _epochs_sha256(self) -> str:
-        digest = hashlib.sha256()
-        for line in read_lines(self.paths.epochs):
-            digest.update(f"{line}\n".encode())
-        return digest.hexdigest()
+        return epochs, sha256
 
     def last_epoch(self) -> int:
         epochs = self.epochs()
@@ -223,10 +223,10 @@ class Trial:
         """Write the outcome; the first one stands."""
         if (earlier := self.outcome) is not None:
             return earlier
-        epochs = self.epochs()
+        epochs, sha256 = self._read_epochs()
         last_epoch = epochs[-1]["epoch"] if epochs else 0
         seconds = sum(epoch["seconds"] for epoch in epochs)
-        outcome = Outcome(state, last_epoch, objective, cause, self.now(), kind, seconds, self._epochs_sha256())
+        outcome = Outcome(state, last_epoch, objective, cause, self.now(), kind, seconds, sha256)
         if epochs:
             # No outcome without the epochs that it speaks of.
             sync(self.paths.epochs)

@@ -115,7 +115,7 @@ def _show_answers(comparison: Comparison, steps: Steps, console: Console) -> Non
         console.print(comparison.question)
     for sentence in comparison.verdicts():
         console.print(hanging(f"- {sentence}", 2, console.width))
-    for warning in comparison.looks.warnings():
+    for warning in comparison.warnings():
         console.print(warning)
     for step in steps[comparison.study]:
         # To be copied: only the terminal may break it.
@@ -202,14 +202,8 @@ def _show_arms(comparison: Comparison, wide: bool, console: Console) -> None:
     for *cells, against in comparison.rows(intervals=wide):
         table.add_row(*cells, against if wide else against.replace(NOT_BETTER, "!"))
     confirmed = any(arm.phase == "confirm" for arm in comparison.arms.values())
-    caption = (
-        "Test split, fresh seeds; mean ± half of the 95 % interval over seeds. ADE, FDE: best of K futures; "
-        "APD: their diversity; bones: relative change of length; jerk: ratio to the truth's; "
-        f"vs frozen: ADE against zero velocity's{'' if wide else ', ! where it is not better'}."
-        if confirmed
-        else "Validation split, the search's own seeds: an arm's best trial looks better than it is."
-    )
-    _print(table, caption, console)
+    marked = " ! where it is not better." if confirmed and not wide else ""
+    _print(table, comparison.caption() + marked, console)
     diverged = {name: arm.diverged for name, arm in comparison.arms.items() if arm.n_diverged}
     sentences = [f"{name}: {_interval(share)} of the members diverged." for name, share in diverged.items()]
     sentences += comparison.fronts()

@@ -14,7 +14,7 @@ from study.amendments import OPERATIONS
 from study.commands.compare import show
 from study.errors import BadStudyInput, BudgetSpent, StudyError, TooManyFailed
 from study.lease import expect_no_local_holder
-from study.motion import load_motion
+from study.motion import load_motion, split_sizes
 from study.output import lasting_output
 from study.paths import StudyPaths
 from study.record import Record
@@ -173,7 +173,9 @@ def _differences(recorded: dict[str, Any], wanted: dict[str, Any], prefix: str =
 
 def _plan(study_file: StudyFile, data: MotionData) -> str:
     search, confirm = study_file.search, study_file.confirm
+    sizes = split_sizes(data)
     clips = f"{len(data.train)} training, {len(data.validation)} validation, {len(data.test)} test clips"
+    people = f"{sizes['train'].people}, {sizes['validation'].people} and {sizes['test'].people} people"
     trials = f"{study_file.trials_per_arm()} trials an arm, {study_file.n_trials()} in all"
     method = f"{search.sampler.name} sampler, pruner: {study_file.pruner().name.replace('_', ' ')}"
     if study_file.objectives:
@@ -181,7 +183,7 @@ def _plan(study_file: StudyFile, data: MotionData) -> str:
         method += f", since several objectives count: the Pareto front of {metrics}"
     lines = [
         f"Study    {study_file.name}" + (f": {study_file.question}" if study_file.question else ""),
-        f"Data     {study_file.data.dataset}: {clips}",
+        f"Data     {study_file.data.dataset}: {clips} of {people}",
         f"Arms     {', '.join(study_file.arms)}",
         f"Search   {trials}, {search.members} members, {search.epochs} epochs; {method}",
     ]

@@ -25,8 +25,10 @@ def run(name: str, trial: str | None, *, studies: Path, as_json: bool, console: 
 
     Raises:
         BadStudyInput: there is no such study or trial.
+        DamagedRecord: the plan is no longer the one that was locked.
     """
     record = Record.open(studies, name)
+    record.plan_digest()
     content = _plan(record) if trial is None else _trial(record, trial)
     # Tuples and sets of the record become lists.
     plain = json.dumps(content, indent=2, default=list)
@@ -46,6 +48,7 @@ def _plan(record: Record) -> dict[str, Any]:
         "locked_at": _time(plan["created_at"]),
         "plan_digest": record.plan_digest(),
         "data_digest": plan["data_digest"],
+        "splits": {split: asdict(size) for split, size in record.splits.items()},
         "environment": plan["environment"],
         "amendments": asdict(record.amendments),
         "test_split_opened": [asdict(opening) for opening in record.openings()],

@@ -13,7 +13,6 @@ from ruamel.yaml import YAML
 from study.amendments import read_amendment_lines
 from study.comparison import COLUMNS, ArmSummary, Comparison
 from study.factorial import Effect
-from study.looks import Looks
 from study.power import FEW_SEEDS, MIN_SEEDS
 from study.record import Record
 from study.report.figures import Figure, comparison_phase
@@ -134,7 +133,7 @@ def build_content(record: Record, comparison: Comparison, figures: Mapping[str, 
             "made_from", state=state[0].upper() + state[1:], arms=len(comparison.arms), trials=len(record.trials())
         ),
         answers=list(_answers(record, comparison, words)),
-        warnings=list(_looks(comparison.looks, words)),
+        warnings=list(_warnings(comparison, words)),
         findings=list(_findings(comparison, words)),
         headings=[(words(f"col_{metric}"), words(BETTER.get(metric, "better_low"))) for metric, _, _ in COLUMNS],
         arms=list(_arm_rows(comparison, words)),
@@ -300,8 +299,14 @@ def _change(log_ratio: float, words: Words) -> str:
     return words("worse" if share >= 0 else "better", share=words.percent(abs(share)))
 
 
-def _looks(looks: Looks, words: Words) -> Iterator[str]:
-    """What was decided when the answer could be known."""
+def _warnings(comparison: Comparison, words: Words) -> Iterator[str]:
+    """Few people to test on, and what was decided when the answer could be known."""
+    if comparison.few_tested is not None:
+        yield words(
+            "few_tested",
+            people=words("one_person") if comparison.few_tested == 1 else words("few_people", n=comparison.few_tested),
+        )
+    looks = comparison.looks
     if looks.picked_again:
         yield words("looks_picked_again", n=looks.openings)
         if looks.winners_changed:
@@ -454,6 +459,8 @@ def _facts(record: Record, words: Words) -> Iterator[tuple[str, str]]:
     yield words("code_digest"), record.plan["environment"].get("code", "–")
     yield words("data_digest"), record.plan["data_digest"]
     yield words("dataset"), study_file.data.dataset
+    for split, size in record.splits.items():
+        yield words.named("split_", split), words("split_size", **vars(size))
     yield words("preset"), study_file.preset
     if study_file.confirm:
         yield words("seeds_confirm"), str(study_file.confirm.members + record.amendments.members)

@@ -1,6 +1,7 @@
 """Content and figures into files: the page, its Markdown, and the CSVs."""
 
 import json
+import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ from study.report.figures import build_figures
 from study.report.motions import Motions
 from study.report.plots import write_pictures
 from study.report.words import Words
+from study.sentences import literally
 
 LIBRARIES = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
 SCRIPTS = ("web/figures.js", "web/skeletons.js")
@@ -91,10 +93,17 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["cell"] = _markdown_cell
+    environment.filters |= {"cell": _markdown_cell, "fenced": _markdown_fenced, "literally": literally}
     return environment
 
 
 def _markdown_cell(text: str) -> str:
     """A text that fits into one cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return literally(text).replace("|", "\\|")
+
+
+def _markdown_fenced(text: str) -> str:
+    """YAML between fences that it does not hold itself."""
+    longest = max(map(len, re.findall("`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}yaml\n{text.rstrip()}\n{fence}"

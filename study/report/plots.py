@@ -54,7 +54,8 @@ def draw_verdicts(ax: "Axes", table: pd.DataFrame, words: Words) -> None:
         if label.get_text() in set(table["claim"]):
             label.set_fontweight("bold")
     ax.tick_params(axis="y", length=0)
-    ax.set_ylim(len(labels) - 0.5, -0.5)
+    # Without a claim there is one line all the same.
+    ax.set_ylim(max(len(labels), 1) - 0.5, -0.5)
     ax.margins(x=0.1)
     ax.xaxis.set_major_formatter(lambda ratio, _: words.percent(math.expm1(ratio)))
     ax.set_xlabel(words("effects_axis"))
@@ -109,7 +110,8 @@ def draw_pareto(ax: "Axes", table: pd.DataFrame, words: Words) -> None:
 
 def _add_legend(ax: "Axes") -> None:
     """Beside the axes: eight arms would cover what is in them."""
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
 def write_pictures(folder: Path, figures: Mapping[str, Figure], words: Words, objective: str) -> set[str]:

@@ -88,6 +88,9 @@ ENGLISH: Mapping[str, str] = {
     "looks_seeds_added": "Seeds were added after a look at the test split, {n}×, and the claims judged again at the "
     "same level. At its margin a claim then holds by chance more often than that says: at 5 %, in about 9 % of studies "
     "after one such addition, and in 12 to 14 % after up to three.",
+    "few_tested": "The test split has {people}'s clips: intervals are over seeds, not over people.",
+    "one_person": "one person",
+    "few_people": "{n} people",
     "no_claims": "The study makes no claim; its arms stand side by side below.",
     "no_verdict_yet": "No verdict yet: {arms} must be confirmed on fresh seeds first.",
     "beat_frozen": "Better than a person who stands still, with the whole interval: {arms}.",
@@ -258,6 +261,10 @@ ENGLISH: Mapping[str, str] = {
     "data_digest": "SHA-256 of the data and of who is in which split (`study data describe` has that of the recordings "
     "alone)",
     "dataset": "data set",
+    "split_train": "training split",
+    "split_validation": "validation split",
+    "split_test": "test split",
+    "split_size": "people {people}, clips {clips}, windows {windows}",
     "preset": "preset",
     "seeds_confirm": "fresh seeds an arm",
     "driven": "driven for",
@@ -363,6 +370,9 @@ ITALIAN: Mapping[str, str] = {
     "looks_seeds_added": "Dopo uno sguardo all'insieme di test sono stati aggiunti semi, {n}×, e le tesi giudicate di "
     "nuovo allo stesso livello. Al suo margine una tesi è allora accettata per caso più spesso di quanto quello dica: "
     "al 5 %, in circa il 9 % degli studi dopo una sola aggiunta, e nel 12–14 % dopo fino a tre.",
+    "few_tested": "L'insieme di test ha le sequenze di {people}: gli intervalli sono sui semi, non sulle persone.",
+    "one_person": "una sola persona",
+    "few_people": "sole {n} persone",
     "no_claims": "Lo studio non sostiene alcuna tesi; i suoi bracci sono messi a confronto qui sotto.",
     "no_verdict_yet": "Ancora nessun verdetto: prima va confermato su semi nuovi {arms}.",
     "beat_frozen": "Migliori di una persona che resta ferma, con l'intero intervallo: {arms}.",
@@ -528,6 +538,10 @@ ITALIAN: Mapping[str, str] = {
     "data_digest": "SHA-256 dei dati e di chi è in quale insieme (`study data describe` dà quello delle sole "
     "registrazioni)",
     "dataset": "insieme di dati",
+    "split_train": "insieme di addestramento",
+    "split_validation": "insieme di validazione",
+    "split_test": "insieme di test",
+    "split_size": "persone {people}, sequenze {clips}, finestre {windows}",
     "preset": "configurazione di base",
     "seeds_confirm": "semi nuovi per braccio",
     "driven": "in esecuzione per",

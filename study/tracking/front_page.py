@@ -10,6 +10,7 @@ from packaging.version import InvalidVersion, Version
 
 from study.comparison import compare
 from study.record import Record
+from study.sentences import literally
 from study.tracking.address import Address
 from study.tracking.entries import REPORT, milliseconds
 from study.tracking.views import views
@@ -49,7 +50,7 @@ class FrontPage:
             study_run: holds the report of a study that has ended.
         """
         name, study_file = self.record.paths.name, self.record.study_file
-        lines = [study_file.question or name, "", compare(self.record).markdown(), "", "Where to look:", ""]
+        lines = [literally(study_file.question) or name, "", compare(self.record).markdown(), "", "Where to look:", ""]
         for view in self.views:
             path = view.path(experiment_id) if self._knows_views else view.plain_path(experiment_id)
             lines.append(f"- [{view.name}]({path}): {view.about}")

@@ -10,6 +10,7 @@ import pytest
 from hpgan_core.trainable import EpochReport, baselines_on_test, showcase
 from hpgan_core.windows import MotionData
 from study.job import train_job
+from study.motion import split_sizes
 from study.paths import StudyPaths
 from study.phases import ConfirmPhase, Listener, SearchPhase, ShortlistPhase
 from study.record import Record, References
@@ -62,7 +63,7 @@ def make_record(motion: MotionData) -> MakeRecord:
             record.write_references(
                 References(*showcase(motion), skeleton=motion.skeleton.name, frame_rate_hz=motion.frame_rate_hz)
             )
-            record.create(study_file, "name: small\n", motion.digest, {})
+            record.create(study_file, "name: small\n", motion.digest, {}, split_sizes(motion))
         return record
 
     return make

@@ -143,6 +143,6 @@ def test_a_key_inside_that_is_not_documented_is_noticed() -> None:
 
 
 def test_what_is_inside_is_documented_where_there_is_something() -> None:
-    assert documented_shapes("study show").keys() == {"amendments", "test_split_opened"}
+    assert documented_shapes("study show").keys() == {"amendments", "splits", "test_split_opened"}
     assert documented_shapes("study show TRIAL").keys() == {"request", "outcome", "attempts", "last_epoch"}
     assert documented_shapes("study validate").keys() == {"plan"}

@@ -1,5 +1,6 @@
 """A study in Python: data frames that hold what the record holds, and figures that show it."""
 
+import html
 from collections.abc import Iterator
 
 import numpy as np
@@ -96,7 +97,7 @@ def test_error_is_drawn_against_diversity(loaded: Study) -> None:
 
 def test_a_notebook_shows_verdict_and_table(loaded: Study) -> None:
     shown = loaded._repr_html_()
-    assert loaded.compare().verdicts()[0] in shown
+    assert loaded.compare().verdicts()[0] in html.unescape(shown)
     assert shown.count("<tr") == 1 + 3 + 2
     assert repr(loaded) == "<Study small: finished, 9 trials>"
 

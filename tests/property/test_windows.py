@@ -16,7 +16,11 @@ LENGTHS = st.lists(st.integers(30, 70), min_size=1, max_size=6)
 def clips_of(lengths: list[int]) -> Clips:
     ends = np.cumsum(lengths)
     return Clips(
-        np.zeros((ends[-1], 1, 3), np.float32), ends - lengths, np.array(lengths), np.full(len(lengths), "walk")
+        np.zeros((ends[-1], 1, 3), np.float32),
+        ends - lengths,
+        np.array(lengths),
+        np.full(len(lengths), "walk"),
+        np.full(len(lengths), "P001"),
     )
 
 

@@ -154,6 +154,6 @@ def test_read_only_memory_is_enough(motion: MotionData) -> None:
     )
     for array in (frames, starts, lengths):
         array.flags.writeable = False
-    shared = Clips(frames, starts, lengths, motion.train.actions)
+    shared = Clips(frames, starts, lengths, motion.train.actions, motion.train.subjects)
     assert torch.equal(random_starts(shared, 0), random_starts(motion.train, 0))
     assert torch.equal(shared.strided_starts(10, 30), motion.train.strided_starts(10, 30))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from study.paths import StudyPaths
-from study.record import Record, References, Request, State, Trial
+from study.record import Record, References, Request, SplitSize, State, Trial
 from study.study_file import StudyFile
 
 PLAN: dict[str, Any] = {
@@ -44,12 +44,14 @@ def study_with() -> StudyWith:
 def new_record(tmp_path: Path, study_with: StudyWith) -> Callable[..., Record]:
     """Make the record of the small study, with other sections."""
 
-    def build(**sections: Any) -> Record:
+    def build(people_tested: int | None = None, **sections: Any) -> Record:
+        """With nobody to test on it is a record that is older than the sizes of splits."""
+        tested = {} if people_tested is None else {"test": SplitSize(people_tested, 2 * people_tested, 9)}
         record = Record(StudyPaths(tmp_path, "small"))
         with record.driving():
             past, truth = np.zeros((1, 10, 25, 3), np.float32), np.ones((1, 20, 25, 3), np.float32)
             record.write_references(References(past, truth, "kinect_v2", 30.0))
-            record.create(study_with(**sections), "name: small\n", "0" * 64, {"python": "3"})
+            record.create(study_with(**sections), "name: small\n", "0" * 64, {"python": "3"}, tested)
         return record
 
     return build

@@ -139,6 +139,16 @@ def test_in_80_columns_every_arm_has_one_line(build: Build) -> None:
     assert "! where it is not better" in " ".join(text.split())
 
 
+def test_before_an_arm_is_confirmed_none_is_marked_as_not_better(new_record: NewRecord) -> None:
+    assert "where it is not better" not in printed(new_record(), width=80)
+
+
+def test_a_single_pair_of_seeds_is_told_as_one(build: Build) -> None:
+    text = " ".join(printed(build(0.5, lost=2)).split())
+    assert "Warning: only 1 pair of seeds, too few for an interval." in text
+    assert "found 1." in text
+
+
 def test_interval_margin_and_zero_stand_on_one_line(build: Build) -> None:
     row = next(line for line in printed(build(0.5)).splitlines() if line.startswith("ade"))
     # No difference: the mean stands on zero, before the margin.

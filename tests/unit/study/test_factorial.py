@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from study.factorial import Effects, factorial_effects
+from study.stats import Estimate
 
 ALL = {
     "none": (),
@@ -98,6 +100,29 @@ def test_without_spread_between_seeds_they_are_blocks() -> None:
     assert effects.model == "blocks"
     gain = np.mean(flat["gt"]) - np.mean(flat["none"])
     assert changes(effects)["gt",] == pytest.approx(gain)
+
+
+@pytest.mark.parametrize(("model", "n_seeds"), [("mixed", 3), ("mixed", 10), ("blocks", 2), ("blocks", 10)])
+def test_between_two_arms_the_interval_is_students_of_the_paired_differences(model: str, n_seeds: int) -> None:
+    """Two seeds are the fewest that have one: a single degree of freedom."""
+    arms = {name: ALL[name] for name in ("none", "gt")}
+    values = badness(arms, n_seeds=n_seeds, noise=0.1)
+    if model == "blocks":
+        # The same differences without spread between seeds, which the mixed model does not take.
+        middle = np.mean(list(values.values()), axis=0)
+        values = {arm: list(of_arm - middle) for arm, of_arm in values.items()}
+    effects = factorial_effects("ade", arms, values)
+    assert effects is not None
+    assert effects.model == model
+    paired = stats.ttest_rel(values["gt"], values["none"]).confidence_interval(0.95)
+    change = effects.effects[0].change
+    assert (change.low, change.high) == pytest.approx((paired.low, paired.high), rel=1e-4)
+
+
+def test_arms_that_are_all_the_same_have_effects_of_nothing() -> None:
+    effects = factorial_effects("ade", ALL, {arm: [0.0] * 3 for arm in ALL})
+    assert effects is not None
+    assert {(effect.change, effect.direction) for effect in effects.effects} == {(Estimate(0.0, 0.0, 0.0), None)}
 
 
 @pytest.mark.parametrize(

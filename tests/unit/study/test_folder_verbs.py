@@ -90,6 +90,33 @@ def test_show_prints_the_locked_plan(record: Record, tmp_path: Path) -> None:
     assert "data_digest: 0000" in study(tmp_path, "show", "small").stdout.replace("'", "")
 
 
+def test_show_tells_people_clips_and_windows_of_each_split(new_record: NewRecord, tmp_path: Path) -> None:
+    new_record(people_tested=1)
+    shown = json.loads(study(tmp_path, "show", "small", "--json").stdout)
+    assert shown["splits"] == {"test": {"people": 1, "clips": 2, "windows": 9}}
+    assert "  test:\n    people: 1\n" in study(tmp_path, "show", "small").stdout
+
+
+def test_show_of_an_older_record_has_no_sizes_of_splits(record: Record, tmp_path: Path) -> None:
+    plan = json.loads(record.paths.plan.read_text())
+    del plan["splits"]
+    record.paths.plan.write_text(json.dumps(plan))
+    assert json.loads(study(tmp_path, "show", "small", "--json").stdout)["splits"] == {}
+
+
+@pytest.mark.parametrize("trial", [(), ("gt/t01",)])
+def test_show_refuses_a_plan_that_was_edited_after_the_lock(
+    record: Record, tmp_path: Path, trial: tuple[str, ...]
+) -> None:
+    plan = json.loads(record.paths.plan.read_text())
+    plan["file"]["question"] = "Another one?"
+    record.paths.plan.write_text(json.dumps(plan))
+    refused = study(tmp_path, "show", "small", *trial)
+    assert refused.exit_code == 1
+    assert "it has been changed since it was locked" in refused.stderr.replace("\n", " ")
+    assert refused.stdout == ""
+
+
 def test_show_prints_one_trial(record: Record, tmp_path: Path) -> None:
     shown = json.loads(study(tmp_path, "show", "small", "gt/t01", "--json").stdout)
     assert shown["state"] == "complete"

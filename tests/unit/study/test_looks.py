@@ -41,7 +41,7 @@ def reported(record: Record, language: str) -> list[str]:
 
 def test_one_look_is_nothing_to_warn_of(looked: Record) -> None:
     assert Looks.of(looked) == Looks(1, 0, (), 0)
-    assert compare(looked).looks.warnings() == reported(looked, "en") == []
+    assert compare(looked).warnings() == reported(looked, "en") == []
 
 
 def test_what_was_asked_for_before_the_first_look_is_nothing_to_warn_of(build: Build) -> None:  # noqa: F811
@@ -87,3 +87,43 @@ def test_seeds_that_were_added_after_a_look_are_warned_of_beside_the_answer(look
 def test_only_a_repeated_trial_that_chooses_is_warned_of(looked: Record, key: str, warned: bool) -> None:
     looked.amend("retry_failed", trials=[key])
     assert Looks.of(looked).picked_again == warned
+
+
+@pytest.mark.parametrize(
+    ("people", "english", "italian"),
+    [(1, "one person's", "una sola persona"), (2, "2 people's", "sole 2 persone")],
+)
+def test_an_answer_from_few_people_says_so(
+    build: Build,  # noqa: F811
+    people: int,
+    english: str,
+    italian: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    record = build(0.5, people_tested=people)
+    said = f"the test split has {english} clips: intervals are over seeds, not over people."
+    assert f"Warning: {said}" in printed(record)
+    assert f"- Warning: {said}" in compare(record).markdown()
+    run(["small"], studies=record.paths.studies, as_json=True, console=Console(quiet=True))
+    assert json.loads(capsys.readouterr().out)["warnings"] == [f"Warning: {said}"]
+    assert reported(record, "en") == [said[0].upper() + said[1:]]
+    assert reported(record, "it") == [
+        f"L'insieme di test ha le sequenze di {italian}: gli intervalli sono sui semi, non sulle persone."
+    ]
+
+
+@pytest.mark.parametrize("people", [None, 3])
+def test_enough_people_or_an_older_record_that_does_not_tell_are_nothing_to_warn_of(
+    build: Build,  # noqa: F811
+    people: int | None,
+) -> None:
+    record = build(0.5, people_tested=people)
+    assert compare(record).warnings() == reported(record, "en") == []
+
+
+def test_few_people_are_nothing_to_warn_of_before_there_is_an_answer_from_them(
+    new_record: Callable[..., Record], add_trial: Callable[..., Trial]
+) -> None:
+    record = new_record(people_tested=1)
+    add_trial(record, "gt", "t00", [0.5] * 4)
+    assert compare(record).warnings() == []

@@ -16,7 +16,8 @@ from hpgan_core.data.synthetic import synthesise, write_synthetic
 from hpgan_core.errors import BadInput
 from hpgan_core.windows import build_motion_data
 from study.errors import BadStudyInput, StudyError
-from study.motion import load_motion, reading_bar
+from study.motion import load_motion, reading_bar, split_sizes
+from study.record import SplitSize
 from study.study_file import Data
 
 
@@ -44,6 +45,14 @@ def test_the_protocol_says_who_is_tested(folder: Path) -> None:
     official = load_motion(data_of(folder, protocol="ntu60_cross_subject", validation=0.5))
     # P001, P002, P004 and P005 are on the training side of NTU RGB+D 60.
     assert [len(clips) for clips in (official.train, official.validation, official.test)] == [10, 10, 5]
+
+
+def test_a_split_is_as_large_as_the_clips_and_people_that_can_be_measured(folder: Path) -> None:
+    assert split_sizes(load_motion(data_of(folder))) == {
+        "train": SplitSize(people=3, clips=15, windows=30),
+        "validation": SplitSize(people=1, clips=5, windows=10),
+        "test": SplitSize(people=1, clips=5, windows=10),
+    }
 
 
 def test_a_protocol_of_other_data_is_refused(folder: Path) -> None:

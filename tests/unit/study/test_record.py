@@ -13,7 +13,7 @@ import pytest
 from study.errors import BadStudyInput, DamagedRecord
 from study.lease import read_lease
 from study.paths import StudyPaths
-from study.record import Conclusion, Record, Trial
+from study.record import Conclusion, Record, SplitSize, Trial
 from study.study_file import StudyFile
 
 NewRecord = Callable[..., Record]
@@ -272,6 +272,24 @@ def test_a_line_that_is_no_amendment_is_named(new_record: NewRecord, line: dict[
         file.write(json.dumps(line) + "\n")
     with pytest.raises(DamagedRecord, match=r"amendments\.jsonl is damaged: line 2 holds something else"):
         _ = Record(record.paths).amendments
+
+
+def test_sizes_of_splits_that_were_changed_or_taken_away_are_noticed(new_record: NewRecord) -> None:
+    record = new_record(people_tested=1)
+    assert Record(record.paths).splits == {"test": SplitSize(people=1, clips=2, windows=9)}
+    locked = json.loads(record.paths.plan.read_text())
+    for splits in ({"test": {"people": 9, "clips": 2, "windows": 9}}, {}):
+        record.paths.plan.write_text(json.dumps(locked | {"splits": splits}))
+        with pytest.raises(DamagedRecord, match="it has been changed since it was locked"):
+            Record(record.paths).plan_digest()
+
+
+@pytest.mark.parametrize("size", [{"people": 1, "clips": 2}, {"people": 1, "clips": 2, "windows": "many"}])
+def test_a_size_of_a_split_that_is_none_is_named(new_record: NewRecord, size: dict[str, Any]) -> None:
+    record = new_record()
+    record.paths.plan.write_text(json.dumps(record.plan | {"splits": {"test": size}}))
+    with pytest.raises(DamagedRecord, match=r"plan\.json is damaged: .*windows"):
+        _ = Record(record.paths).plan
 
 
 @pytest.mark.parametrize("key", ["id", "file", "data_digest", "environment", "created_at"])

@@ -26,7 +26,7 @@ from study.report.content import Answer, Content, build_content
 from study.report.figures import SIZES_TOLD, Figure, build_figures
 from study.report.motions import NOT_FINITE, Motions, packed
 from study.report.page import SCRIPTS, asset
-from study.report.plots import draw_verdicts, frame
+from study.report.plots import draw_pareto, draw_verdicts, frame
 from study.report.words import ENGLISH, ITALIAN, LANGUAGES, Words
 from study.search import ENOUGH_TRIALS, MOST_TRIALS, parameter_importances
 from study.space import FloatParameter
@@ -328,6 +328,12 @@ def test_page_and_markdown_say_the_same(new_study: NewStudy, tmp_path: Path) -> 
         assert record.plan_digest() in text
 
 
+def test_the_facts_tell_how_many_people_and_clips_each_split_has(new_record: NewRecord) -> None:
+    record = new_record(people_tested=1)
+    assert ("test split", "people 1, clips 2, windows 9") in content_of(record).facts
+    assert ("insieme di test", "persone 1, sequenze 2, finestre 9") in content_of(record, "it").facts
+
+
 def test_text_of_the_record_cannot_become_part_of_the_page(
     new_record: NewRecord, add_trial: AddTrial, tmp_path: Path
 ) -> None:
@@ -336,8 +342,51 @@ def test_text_of_the_record_cannot_become_part_of_the_page(
     page = write_report(record, "en", tmp_path).read_text()
     assert "<script>alert(1)" not in page
     assert "<b>torn" not in page
-    row = next(line for line in (tmp_path / "report.md").read_text().splitlines() if "torn" in line)
+    markdown = (tmp_path / "report.md").read_text()
+    row = next(line for line in markdown.splitlines() if "torn" in line)
     assert len(re.findall(r"(?<!\\)\|", row)) == 5
+    assert "&lt;b&gt;torn" in row
+    assert markdown.splitlines()[0] == "# &lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt; a | b"
+
+
+def test_a_question_of_several_lines_is_one_heading_and_its_marks_are_letters(
+    new_record: NewRecord, tmp_path: Path
+) -> None:
+    claim = {"name": "`gt` *really* & <i>truly</i>", "candidate": "gt", "metrics": ["ade"]}
+    record = new_record(question="Can\n# gt *replace* both?\n", claims=[claim])
+    write_report(record, "en", tmp_path)
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    assert lines[0] == r"# Can # gt \*replace\* both?"
+    assert r"### \`gt\` \*really\* &amp; &lt;i&gt;truly&lt;/i&gt;" in lines
+    assert r"- \`gt\` \*really\* &amp; &lt;i&gt;truly&lt;/i&gt;: no verdict yet" in compare(record).markdown()
+
+
+def test_a_study_file_with_fences_of_its_own_stays_one_block(new_record: NewRecord, tmp_path: Path) -> None:
+    record = new_record()
+    record.paths.source.write_text("# ```\n# <b>a comment</b>\n# ````\nname: small\n")
+    write_report(record, "en", tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "`````yaml\n# ```\n# <b>a comment</b>\n# ````\nname: small\n`````\n" in text
+    # The plan below has none, and keeps the usual ones.
+    assert text.count("\n```yaml\n") == 1
+
+
+def test_an_error_of_zero_of_who_stands_still_is_nothing_to_compare_with(new_study: NewStudy, tmp_path: Path) -> None:
+    """Recordings in which nobody moves."""
+    record = new_study(gt=0.4)
+    record.write_baselines({"zero_velocity": dict.fromkeys(METRICS, 0.0)})
+    comparison = compare(record)
+    assert {arm.beats(comparison.baselines["zero_velocity"]) for arm in comparison.arms.values()} == {None}
+    assert [row[-1] for row in comparison.rows()] == ["-", "-", "-", ""]
+    write_report(record, "en", tmp_path)
+    assert [row.against for row in content_of(record).arms] == ["–", "–", "–", ""]
+
+
+def test_no_claim_and_no_curve_are_drawn_without_a_warning(new_record: NewRecord) -> None:
+    record = new_record(claims=[])
+    figures = build_figures(record, compare(record), None)
+    draw_verdicts(Canvas().add_subplot(), frame(figures["forest"]), Words("en"))
+    draw_pareto(Canvas().add_subplot(), frame(figures["pareto"]), Words("en"))
 
 
 def test_every_figure_has_a_csv_with_every_digit(new_study: NewStudy, tmp_path: Path) -> None:

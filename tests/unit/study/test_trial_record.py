@@ -5,11 +5,14 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from hpgan_core import durable
+from study import trial_record
 from study.errors import DamagedRecord
 from study.record import Attempt, Outcome, Record, Trial
 
@@ -130,6 +133,16 @@ def test_the_digest_is_of_whole_lines(trial: Trial) -> None:
         file.write('{"epoch": 2, "mem')
     assert trial.close("failed", None, "killed", "crashed").epochs_sha256 == whole
     assert len(Trial(trial.paths).epochs()) == 1
+
+
+def test_epochs_and_their_digest_come_of_one_reading(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is checked must be what is returned, and a report of thousands of trials reads every file."""
+    trial.append_epoch(epoch(1))
+    trial.close("complete", 0.1)
+    read: list[Path] = []
+    monkeypatch.setattr(trial_record, "read_lines", lambda path: read.append(path) or durable.read_lines(path))
+    assert len(Trial(trial.paths).epochs()) == 1
+    assert read == [trial.paths.epochs]
 
 
 def test_an_epoch_that_an_open_trial_has_lost_is_missed(trial: Trial) -> None:
