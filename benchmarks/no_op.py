@@ -2,11 +2,16 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import torch
+
+from hpgan_core.checkpoint import write_checkpoint
 from hpgan_core.data.synthetic import synthesise
 from hpgan_core.trainable import EpochReport
 from hpgan_core.windows import MotionData, build_motion_data
 from study.job import Job
+from study.paths import TrialPaths
 
 
 def small_motion() -> MotionData:
@@ -25,17 +30,16 @@ def train_nothing(job: Job, data: MotionData, report: Callable[[EpochReport], No
         report(EpochReport.summarise(epoch, [{"val/score": value} for _ in job.seeds], seconds=0.0))
 
 
-def train_for_a_second(job: Job, data: MotionData, report: Callable[[EpochReport], None]) -> None:
-    """Take a second, whatever the epochs, and report once."""
-    time.sleep(1.0)
-    train_nothing(job, data, report)
-
-
-def train_at_a_pace(job: Job, data: MotionData, report: Callable[[EpochReport], None]) -> None:
-    """Report five times a second."""
+def train_at_a_pace(
+    job: Job, data: MotionData, report: Callable[[EpochReport], None], seconds: float, checkpoint_mb: int
+) -> None:
+    """Report every so many seconds, after a checkpoint of that size."""
+    content = {"weights": torch.zeros(checkpoint_mb * 10**6, dtype=torch.uint8)}
 
     def report_in_time(epoch: EpochReport) -> None:
-        time.sleep(0.2)
+        time.sleep(seconds)
+        if checkpoint_mb:
+            write_checkpoint(TrialPaths(Path(job.folder)).checkpoints, epoch.epoch, content)
         report(epoch)
 
     train_nothing(job, data, report_in_time)

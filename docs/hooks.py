@@ -70,9 +70,9 @@ def ray_tests_table() -> str:
     """A row for each test of ``python -m benchmarks ray_tests``."""
     latest = _latest()
     lines = ["| test | here | Ray asks of itself |", "| --- | ---: | ---: |"]
-    for name in ("bookkeeping", "throughput"):
-        key = f"ray_tests.{name}.vs_ideal"
-        lines.append(f"| {name} | {latest[key]:.2f} | {latest[f'{key}.limit']:.2f} |")
+    for key, limit in latest.items():
+        if match := re.fullmatch(r"ray_tests\.(\w+)\.vs_ideal\.limit", key):
+            lines.append(f"| {match[1]} | {latest[key.removesuffix('.limit')]:.2f} | {limit:.2f} |")
     return "\n".join(lines)
 
 
