@@ -6,12 +6,17 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
+from study.lease import read_lease
+from study.paths import StudyPaths
+from tests.ledgers import check_ledgers, curves
 from tests.processes import STUDY, driver, environment
 
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
@@ -145,6 +150,37 @@ def test_a_study_drains_whatever_ends_its_group_its_terminal_or_its_reader(
         wait_for_epochs(study, 2, process)
         assert run_study(folder, "stop", "small").returncode == 0
         assert process.wait(timeout=60) == 75
+
+
+def test_a_study_drains_when_every_process_of_its_job_is_told_to_end(
+    run_study: RunStudy, small_file: Path, launched: Any
+) -> None:
+    """As a stopped service or a cancelled job has it."""
+    folder = small_file.parent
+    study = folder / "studies" / "small"
+    with driver(folder, "launch", "small.yaml") as process:
+        wait_for_epochs(study, 2, process)
+        family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
+        started = time.monotonic()
+        for member in reversed(family):
+            with suppress(ProcessLookupError):
+                os.kill(member, signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert time.monotonic() - started < 30
+    assert err.endswith("Go on with:\n  study resume small\n")
+    assert "Traceback" not in err
+    assert epochs_of(study) == newest_checkpoint(study)
+    assert attempts(study)[-1]["kind"] == "stopped"
+    assert statuses(folder) == {"KILLED"}
+    lease = read_lease(StudyPaths(folder / "studies", "small"))
+    assert lease is not None
+    assert lease.released
+    assert not any(map(psutil.pid_exists, family))
+
+    assert run_study(folder, "resume", "small").returncode == 0
+    assert curves(study) == curves(launched.study)
+    check_ledgers(study, f"sqlite:///{folder}/studies/mlflow.db")
 
 
 def test_a_log_is_followed_until_the_study_has_ended(launched: Any, run_study: RunStudy) -> None:
