@@ -95,6 +95,12 @@ class Driver:
             # Refuses a plan that is no longer the locked one.
             self.record.plan_digest()
         with ExitStack() as stack:
+            lease = stack.enter_context(ExitStack())
+            # Before Ray, which takes seconds to start: `study stop` reaches a launch by then, and no other one begins.
+            holding = lease.enter_context(
+                self.record.driving(self.stopping.look, self.stopping.lose, lambda text: self.console.print(text))
+            )
+            self.stopping.clear()
             with self.console.status("Starting Ray ..."):
                 stack.enter_context(execution.cluster(address))
                 # Ray has taken the signals for itself.
@@ -107,10 +113,8 @@ class Driver:
             if cost is not None:
                 text = f"about {duration(cost.total_s)} with {slots} trials at a time, less what is pruned"
                 self.console.print(f"Time     {text}")
-            holding = stack.enter_context(
-                self.record.driving(self.stopping.look, self.stopping.lose, lambda text: self.console.print(text))
-            )
-            self.stopping.clear()
+            # It is released before Ray is brought down: the study has ended by then, and cannot be stopped any more.
+            stack.callback(lease.close)
             self._note_environment()
             self.record.reopen()
             prepare(self.record)

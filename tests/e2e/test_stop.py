@@ -14,10 +14,10 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from study.lease import read_lease
+from study.lease import holder, read_lease
 from study.paths import StudyPaths
 from tests.ledgers import check_ledgers, curves
-from tests.processes import STUDY, driver, environment
+from tests.processes import STUDY, driver, environment, wait_for
 
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
 LONG = ("--set", "search.epochs=500", "--set", "search.pruner.grace_epochs=500", "--set", "search.trials_per_arm=1")
@@ -181,6 +181,24 @@ def test_a_study_drains_when_every_process_of_its_job_is_told_to_end(
     assert run_study(folder, "resume", "small").returncode == 0
     assert curves(study) == curves(launched.study)
     check_ledgers(study, f"sqlite:///{folder}/studies/mlflow.db")
+
+
+def test_a_launch_that_is_starting_can_be_stopped_and_keeps_others_out(run_study: RunStudy, small_file: Path) -> None:
+    folder = small_file.parent
+    paths = StudyPaths(folder / "studies", "small")
+    with driver(folder, "launch", "small.yaml") as process:
+        wait_for(lambda: holder(paths) is not None, process)
+        assert not any("gcs_server" in child.name() for child in psutil.Process(process.pid).children())
+        second = run_study(folder, "launch", "small.yaml")
+        assert (second.returncode, second.stdout) == (1, "")
+        assert f"study 'small' is being run by process {process.pid} on " in second.stderr
+        stopped = run_study(folder, "stop", "small")
+        assert stopped.stdout == "Study 'small' is stopped; nothing of it had begun.\n", stopped.stderr
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert err.endswith("Go on with:\n  the same `study launch`\n")
+    assert "Traceback" not in err
+    assert [path.name for path in folder.iterdir()] == ["small.yaml"]
 
 
 def test_a_log_is_followed_until_the_study_has_ended(launched: Any, run_study: RunStudy) -> None:
