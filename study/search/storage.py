@@ -142,9 +142,14 @@ class ArmTable:
 
         self._ids[number] = self.tables.patiently(add)
 
+    def move(self, number: int, state: TrialState) -> None:
+        """Have an open trial run or wait; one that does so already stays as it is."""
+        trial_id = self._id_of_open(number)
+        self.tables.patiently(lambda: self.tables.rdb.set_trial_state_values(trial_id, state))
+
     def report(self, number: int, epoch: int, objective: float) -> None:
         """The objective after an epoch of an open trial."""
-        trial_id = self._ids.get(number) or self.tables.patiently(lambda: self._id(number))
+        trial_id = self._id_of_open(number)
         self.tables.patiently(lambda: self.tables.rdb.set_trial_intermediate_value(trial_id, epoch, objective))
 
     def close(self, number: int, state: TrialState, values: Sequence[float] | None, cause: str | None) -> None:
@@ -161,6 +166,9 @@ class ArmTable:
 
         self.tables.patiently(close)
         self._ids.pop(number, None)
+
+    def _id_of_open(self, number: int) -> int:
+        return self._ids.get(number) or self.tables.patiently(lambda: self._id(number))
 
     def _id(self, number: int) -> int:
         return self.tables.rdb.get_trial_id_from_study_id_trial_number(self._study_id, number)

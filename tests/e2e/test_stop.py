@@ -3,10 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def statuses(folder: Path) -> set[str]:
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
     return {run.info.status for run in client.search_runs([experiment.experiment_id])}
+
+
+def optuna_states(study: Path) -> list[str]:
+    with closing(sqlite3.connect(study / "optuna.db")) as database:
+        return [state for (state,) in database.execute("SELECT state FROM trials")]
 
 
 def newest_checkpoint(study: Path) -> int:
@@ -173,6 +179,7 @@ def test_a_study_drains_when_every_process_of_its_job_is_told_to_end(
     assert epochs_of(study) == newest_checkpoint(study)
     assert attempts(study)[-1]["kind"] == "stopped"
     assert statuses(folder) == {"KILLED"}
+    assert "RUNNING" not in optuna_states(study)
     lease = read_lease(StudyPaths(folder / "studies", "small"))
     assert lease is not None
     assert lease.released
