@@ -1,8 +1,8 @@
 """Carrying a study out: Ray, the phases, MLflow and the record, brought together."""
 
 import errno
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -69,14 +69,19 @@ class Driver:
             Interrupted: Ctrl-C, SIGTERM or `study stop`; what has been done is recorded.
         """
         try:
-            with self.stopping.listening():
+            with self._writing(), self.stopping.listening():
                 self._run(prepare, address)
         except KeyboardInterrupt:
             raise self._interruption() from None
-        except OSError as error:
-            if error.errno not in UNWRITABLE:
-                raise
-            raise self._failure(f"cannot write to {self.record.paths.folder}: {error.strerror}") from error
+
+    def amend(self, amend: Callable[[Record], None]) -> None:
+        """Amend the record of a study that has ended, without going on with it.
+
+        Raises:
+            StudyError: another process runs this study, or the folder cannot be written.
+        """
+        with self._writing(), self.record.driving():
+            amend(self.record)
 
     def publish(self) -> None:
         """Send MLflow what it misses of a study that has ended."""
@@ -86,16 +91,32 @@ class Driver:
     def set_aside(self) -> str:
         """Make room for another study of this name: rename the experiment and the folder; returns the new name."""
         tracker = Tracker(self.record, self.record.study_file)
-        with self.record.driving():
+        with self._writing(), self.record.driving():
             if self.record.study_file.tracking.experiment is None:
                 tracker.rename(self.record.free_name())
             return self.record.set_aside()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Raises StudyError, with what to do, where the folder cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            raise self._failure(f"cannot write to {self.record.paths.folder}: {error.strerror}") from error
 
     def _run(self, prepare: Callable[[Record], None], address: str | None) -> None:
         if self.record.exists:
             # Refuses a plan that is no longer the locked one.
             self.record.plan_digest()
         with ExitStack() as stack:
+            lease = stack.enter_context(ExitStack())
+            # Before Ray, which takes seconds to start: `study stop` reaches a launch by then, and no other one begins.
+            holding = lease.enter_context(
+                self.record.driving(self.stopping.look, self.stopping.lose, lambda text: self.console.print(text))
+            )
+            self.stopping.clear()
             with self.console.status("Starting Ray ..."):
                 stack.enter_context(execution.cluster(address))
                 # Ray has taken the signals for itself.
@@ -108,10 +129,8 @@ class Driver:
             if cost is not None:
                 text = f"about {duration(cost.total_s)} with {slots} trials at a time, less what is pruned"
                 self.console.print(f"Time     {text}")
-            holding = stack.enter_context(
-                self.record.driving(self.stopping.look, self.stopping.lose, lambda text: self.console.print(text))
-            )
-            self.stopping.clear()
+            # It is released before Ray is brought down: the study has ended by then, and cannot be stopped any more.
+            stack.callback(lease.close)
             self._note_environment()
             self.record.reopen()
             prepare(self.record)

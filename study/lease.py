@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -140,7 +141,7 @@ def read_lease(paths: StudyPaths) -> Lease | None:
 def hold(
     paths: StudyPaths, on_heartbeat: Callable[[], None], on_loss: Callable[[], None], tell: Callable[[str], None]
 ) -> Iterator["Holding"]:
-    """Be the one process that writes this study's record.
+    """Be the one process that writes this study's record. Where that has no plan in the end, no lease is left.
 
     Args:
         paths: the study, whose folder exists.
@@ -157,7 +158,7 @@ def hold(
         except OSError:
             has_lock = False
         else:
-            if not has_lock:
+            if not has_lock or _is_removed(lock_file):
                 raise refusal(paths)
         holding = _take_over(paths, has_lock, tell)
         ended = Event()
@@ -170,7 +171,10 @@ def hold(
             heart.join()
             with suppress(OSError):
                 # A disk without space must not hide why the study ends; the freed lock says the same.
-                holding.renew(released=True)
+                if paths.plan.exists():
+                    holding.renew(released=True)
+                elif read_lease(paths) == holding.lease:
+                    _remove(paths)
 
 
 class Holding:
@@ -197,6 +201,18 @@ class Holding:
     def is_lost(self) -> bool:
         """Whether another process has created a greater number."""
         return any(number > int(self.path.stem) for number, _ in _numbered(self.path.parent))
+
+
+def _is_removed(file: IO[bytes]) -> bool:
+    """Whether the holder before has removed the lock that we have been waiting for."""
+    return os.fstat(file.fileno()).st_nlink == 0
+
+
+def _remove(paths: StudyPaths) -> None:
+    """Remove all that a holder leaves."""
+    shutil.rmtree(paths.lease)
+    paths.stop.unlink(missing_ok=True)
+    paths.lock.unlink()
 
 
 def _wait_for_lock(file: IO[bytes]) -> bool:

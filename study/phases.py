@@ -138,6 +138,7 @@ class _Phase:
             kind = failure.kind if failure else "stopped" if left_open else None
             trial.end_attempt(running.attempt, kind, failure.cause if failure else None)
         if left_open:
+            self.leave(trial)
             return
         if undecided and failure is None:
             epochs = trial.request.settings["epochs"]
@@ -151,6 +152,9 @@ class _Phase:
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Pass an outcome on."""
+
+    def leave(self, trial: Trial) -> None:
+        """Pass on that a trial is left open, to be gone on with by whoever drives the study next."""
 
 
 class SearchPhase(_Phase):
@@ -224,7 +228,10 @@ class SearchPhase(_Phase):
         for trial in open_trials:
             if outcome := trial.outcome:
                 self.tell(trial, outcome)
-        return [trial for trial in open_trials if trial.outcome is None]
+        interrupted = [trial for trial in open_trials if trial.outcome is None]
+        for trial in interrupted:
+            self.leave(trial)
+        return interrupted
 
     def _expect_values_of(self, trial: Trial) -> None:
         """The values of a trial must be such as its arm has.
@@ -256,7 +263,9 @@ class SearchPhase(_Phase):
         if self.stopping():
             return None
         if self.interrupted:
-            return self.job(self.interrupted.popleft())
+            trial = self.interrupted.popleft()
+            self.arms[trial.request.arm].go_on(trial.request.number)
+            return self.job(trial)
         self.too_many_failed = self.spending.too_many_failed()
         arm = self._next_arm()
         if arm is None or self.too_many_failed:
@@ -308,6 +317,9 @@ class SearchPhase(_Phase):
             mean = trial.epochs()[-1]["mean"]
             results = [mean[goal.metric] for goal in goals]
         self.arms[request.arm].tell(request.number, outcome.state, results, outcome.cause)
+
+    def leave(self, trial: Trial) -> None:
+        self.arms[trial.request.arm].wait(trial.request.number)
 
 
 class _RepeatPhase(_Phase):

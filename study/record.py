@@ -10,7 +10,7 @@ import shlex
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -126,16 +126,25 @@ class Record:
         self._latest = 0.0
 
     @classmethod
+    def named(cls, studies: Path, name: str) -> "Record":
+        """A study that may not exist yet.
+
+        Raises:
+            BadStudyInput: that is no name.
+        """
+        # Before it becomes a path: ``..`` and ``/`` lead to what is no study of this folder.
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise BadStudyInput(f"{name!r} is no name of a study, which has {PATTERNS[NAME_PATTERN]}")
+        return cls(StudyPaths(studies, name))
+
+    @classmethod
     def open(cls, studies: Path, name: str) -> "Record":
         """An existing study.
 
         Raises:
             BadStudyInput: that is no name, or there is none of that name; says which there are.
         """
-        # Before it becomes a path: ``..`` and ``/`` lead to what is no study of this folder.
-        if not re.fullmatch(NAME_PATTERN, name):
-            raise BadStudyInput(f"{name!r} is no name of a study, which has {PATTERNS[NAME_PATTERN]}")
-        record = cls(StudyPaths(studies, name))
+        record = cls.named(studies, name)
         if not record.exists:
             known = cls.all(studies)
             there = (
@@ -485,11 +494,18 @@ class Record:
         Raises:
             StudyError: another process is.
         """
+        made = [folder for folder in (self.paths.folder, self.paths.studies) if not folder.exists()]
         self.paths.folder.mkdir(parents=True, exist_ok=True)
-        with hold(self.paths, on_heartbeat, on_loss, tell) as holding:
-            # Another process may have amended the study until now.
-            self.__dict__.pop("_amended", None)
-            yield holding
+        try:
+            with hold(self.paths, on_heartbeat, on_loss, tell) as holding:
+                # Another process may have amended the study until now.
+                self.__dict__.pop("_amended", None)
+                yield holding
+        finally:
+            # What comes to nothing leaves nothing; a folder that holds anything stays.
+            with suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
 
 
 def _digest(plan: dict[str, Any]) -> str:

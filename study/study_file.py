@@ -411,6 +411,15 @@ def _check_repeats(study_file: StudyFile) -> Iterator[Finding]:
     if not study_file.parameters and (repeats := study_file.trials_per_arm()) > 1:
         text = f"must be 1 without parameters, or the {repeats} trials of an arm are all the same"
         yield ("search", "trials_per_arm"), text
+        return
+    bare = [arm for arm in study_file.arms if not active_parameters(study_file, arm)]
+    # Where all are, the parameters have no effect at all, which is told.
+    for arm in bare if len(bare) < len(study_file.arms) else ():
+        if (repeats := study_file.trials_of(arm)) > 1:
+            text = (
+                f"must have a parameter, or its {repeats} trials are all the same: search a setting that every arm has"
+            )
+            yield ("arms", arm), f"{text}, or take the sampler grid, which runs each combination once"
 
 
 def _check_reference(study_file: StudyFile) -> Iterator[Finding]:

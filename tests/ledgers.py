@@ -43,6 +43,17 @@ def check_ledgers(study: Path, tracking_uri: str, optuna_url: str | None = None)
     _check_mlflow(study, record, MlflowClient(tracking_uri))
 
 
+def curves(study: Path) -> dict[str, Any]:
+    """What every trial trained, and every number that it gave."""
+    found = {}
+    for file in sorted(study.glob("trials/*/*/epochs.jsonl")):
+        request = json.loads((file.parent / "trial.json").read_text())
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        numbers = [(line["epoch"], line["members"]) for line in lines]
+        found[f"{request['arm']}/{request['trial']}"] = (request["parameters"], request["seeds"], numbers)
+    return found
+
+
 def _recorded(study: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for file in sorted(study.glob("trials/*/*/trial.json")):

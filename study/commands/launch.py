@@ -95,8 +95,7 @@ def go_on(driver: "Driver", amend: Callable[[Record], None], *, more_to_do: bool
     if conclusion is not None and not more_to_do:
         driver.console.print(f"Study {record.paths.name!r} is {_words(conclusion.state)}; nothing is left to run.")
         if driver.study_file != record.study_file:
-            with record.driving():
-                amend(record)
+            driver.amend(amend)
         driver.publish()
         return
     ended = sum(trial.outcome is not None for trial in record.trials())

@@ -21,11 +21,17 @@ from study.standing import Standing
 
 def run(*, studies: Path, as_json: bool, console: Console) -> None:
     """Print state, trials, size and question of every study; one whose record cannot be read says so."""
-    rows = list(_each(studies))
+    rows, table = look_at_all(studies)
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
-        console.print(_table(rows, studies))
+        console.print(table)
+
+
+def look_at_all(studies: Path) -> tuple[list[dict[str, Any]], RenderableType]:
+    """Every study as JSON, and as a table."""
+    rows = list(_each(studies))
+    return rows, _table(rows, studies)
 
 
 def look(record: Record) -> tuple[dict[str, Any], Standing]:

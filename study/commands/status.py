@@ -24,16 +24,13 @@ def run(name: str | None, *, studies: Path, as_json: bool, watch: bool, console:
         name: of the study.
         studies: folder of all studies.
         as_json: print JSON, once.
-        watch: go on showing it until nobody runs it any more.
+        watch: go on showing it until nobody runs it any more, or none of all.
         console: where to show it.
 
     Raises:
         BadStudyInput: no such study.
     """
-    if name is None:
-        ls.run(studies=studies, as_json=as_json, console=console)
-        return
-    plain, view = _look(Record.open(studies, name))
+    plain, view, driven = _look(name, studies)
     if as_json:
         print(json.dumps(plain, indent=2))
         return
@@ -41,14 +38,22 @@ def run(name: str | None, *, studies: Path, as_json: bool, watch: bool, console:
         console.print(view)
         return
     with Live(view, console=console, auto_refresh=False) as live:
-        while plain["holder"] is not None:
+        while driven:
             time.sleep(REFRESH_S)
-            # Another record each time: amendments may have come.
-            plain, view = _look(Record.open(studies, name))
+            _, view, driven = _look(name, studies)
             live.update(view, refresh=True)
 
 
-def _look(record: Record) -> tuple[dict[str, Any], RenderableType]:
+def _look(name: str | None, studies: Path) -> tuple[Any, RenderableType, bool]:
+    """One study or all as JSON and as shown, and whether anybody drives; read anew: amendments may have come."""
+    if name is None:
+        rows, table = ls.look_at_all(studies)
+        return rows, table, any(row["holder"] for row in rows)
+    plain, view = _look_at(Record.open(studies, name))
+    return plain, view, plain["holder"] is not None
+
+
+def _look_at(record: Record) -> tuple[dict[str, Any], RenderableType]:
     """A study as JSON and as it is shown."""
     plain, standing = ls.look(record)
     state, holder, reason = plain["state"], plain["holder"], plain["reason"]

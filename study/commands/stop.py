@@ -17,14 +17,19 @@ def run(name: str, *, now: bool, studies: Path, console: Console) -> None:
         BadStudyInput: no such study.
         StudyError: nobody runs it, or whoever did is dead.
     """
-    record = Record.open(studies, name)
+    # One that is being launched has no record yet.
+    record = Record.named(studies, name)
     driver = record.holder()
     if driver is None:
+        record = Record.open(studies, name)
         raise StudyError(f"study {name!r} is not running; it is {record.state().replace('_', ' ')}")
     ask_to_stop(record.paths, now=now)
     how = "at once" if now else "after the checkpoints of its running trials"
     with console.status(f"{driver} stops study {name!r} {how} ..."):
         wait_for_release(record.paths)
+    if not record.exists:
+        console.print(f"Study {name!r} is stopped; nothing of it had begun.")
+        return
     conclusion = record.conclusion()
     if conclusion is not None:
         console.print(f"Study {name!r} has ended by itself: {conclusion.state.replace('_', ' ')}.")

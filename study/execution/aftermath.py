@@ -13,15 +13,34 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 # What ends by itself does so within seconds, and flushes its files.
 GRACE_S = 5.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Shielded(subprocess.Popen[bytes]):
+    """A process that no signal reaches by which people, init systems and schedulers end a driver: they stay blocked in
+    it and in all that it starts. What ends a job sends them to all of its processes at once, and a driver needs these
+    to drain. Only SIGKILL ends them.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        try:
+            super().__init__(*arguments, **options)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def terminate(self) -> None:
+        self.kill()
 
 
 @contextmanager
 def cleared_after_death(folder: str) -> Iterator[None]:
     """Have ``folder`` removed, and whoever works in it ended, should this process not come to do so."""
-    watch = subprocess.Popen([sys.executable, "-ISs", __file__, folder], stdin=subprocess.PIPE, start_new_session=True)
+    watch = Shielded([sys.executable, "-ISs", __file__, folder], stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield
     finally:

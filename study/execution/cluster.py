@@ -20,7 +20,7 @@ from ray._private import ray_constants, services
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.errors import StudyError
-from study.execution.aftermath import cleared_after_death, end_work_in
+from study.execution.aftermath import Shielded, cleared_after_death, end_work_in
 from study.execution.kernel import memory_kills
 
 CONNECT_TIMEOUT_S = 5.0
@@ -83,6 +83,8 @@ def _local() -> Iterator[None]:
             # A short path: those of sockets are limited.
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True))
             stack.enter_context(cleared_after_death(folder))
+            # Its servers are killed, and those that these have started end later than they.
+            stack.callback(end_work_in, folder)
             try:
                 with _for_this_process_alone():
                     _initialise("local", "start a local Ray", "free memory and disk", folder)
@@ -100,11 +102,12 @@ def _for_this_process_alone() -> Iterator[None]:
     """Servers that Ray starts meanwhile are reached from this machine alone, and by no signal that means the driver.
 
     They listen at 127.0.0.1, as Ray has it where it allows no other nodes; elsewhere it takes every interface. Each is
-    in a process group of its own: a driver that is ended with its whole group still needs them to drain.
+    in a process group of its own and ``Shielded``: a driver that is ended with its whole group, or with every process
+    of its job, still needs them to drain.
     """
     allowed, start = ray_constants.ENABLE_RAY_CLUSTER, services.ConsolePopen
     ray_constants.ENABLE_RAY_CLUSTER = False
-    services.ConsolePopen = functools.partial(start, process_group=0)  # type: ignore[assignment, misc]
+    services.ConsolePopen = functools.partial(Shielded, process_group=0)  # type: ignore[assignment, misc]
     try:
         yield
     finally:

@@ -99,6 +99,16 @@ class ArmSearch:
             self.table.add(number, values)
             self._enter(values)
 
+    def wait(self, number: int) -> None:
+        """Nobody trains this trial until it is gone on with; the tables say so, and nothing else changes."""
+        if number in self._open:
+            self.table.move(number, TrialState.WAITING)
+
+    def go_on(self, number: int) -> None:
+        """A trial that waited is about to be trained."""
+        if number in self._open:
+            self.table.move(number, TrialState.RUNNING)
+
     def report(self, number: int, epoch: int, objective: float, members: Sequence[float] = ()) -> bool:
         """Record an intermediate value; True when the pruner wants the trial stopped.
 

@@ -9,6 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -141,9 +142,14 @@ class ArmTable:
 
         self._ids[number] = self.tables.patiently(add)
 
+    def move(self, number: int, state: TrialState) -> None:
+        """Have an open trial run or wait; one that does so already stays as it is."""
+        trial_id = self._id_of_open(number)
+        self.tables.patiently(lambda: self.tables.rdb.set_trial_state_values(trial_id, state))
+
     def report(self, number: int, epoch: int, objective: float) -> None:
         """The objective after an epoch of an open trial."""
-        trial_id = self._ids.get(number) or self.tables.patiently(lambda: self._id(number))
+        trial_id = self._id_of_open(number)
         self.tables.patiently(lambda: self.tables.rdb.set_trial_intermediate_value(trial_id, epoch, objective))
 
     def close(self, number: int, state: TrialState, values: Sequence[float] | None, cause: str | None) -> None:
@@ -160,6 +166,9 @@ class ArmTable:
 
         self.tables.patiently(close)
         self._ids.pop(number, None)
+
+    def _id_of_open(self, number: int) -> int:
+        return self._ids.get(number) or self.tables.patiently(lambda: self._id(number))
 
     def _id(self, number: int) -> int:
         return self.tables.rdb.get_trial_id_from_study_id_trial_number(self._study_id, number)
@@ -189,16 +198,23 @@ def open_storage(
     """The tables of a study's search.
 
     Args:
-        database: the SQLite file, in WAL mode so that a dashboard reads while the study writes.
+        database: the SQLite file, in WAL mode so that a dashboard reads while the study writes. A damaged one is set
+            aside: the record has all that was in it.
         url: of a PostgreSQL server instead, without a password.
         owner: the study's id, which keeps studies of one name apart on the server.
-        tell: is told that the database is waited for, every half minute.
+        tell: is told that the database is waited for, every half minute, or that it was set aside.
         patience_s: how long it is, but for the first connection, which is given up earlier.
 
     Raises:
         StudyError: the database cannot be opened.
     """
     if url is None:
+        if damage := _damage(database):
+            aside = database.with_name(f"{database.name}.damaged")
+            for ending in ("", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    database.with_name(f"{database.name}{ending}").replace(f"{aside}{ending}")
+            tell(f"{database} is damaged ({damage}). It is kept as {aside.name}, and made anew from the record.")
         return Tables(lambda: _open_sqlite(database), str(database), "", tell, patience_s)
     try:
         return Tables(lambda: _open_postgresql(url), url, f".{owner[:8]}", tell, patience_s)
@@ -225,6 +241,20 @@ def reach(url: str | None) -> str:
     except SQLAlchemyError as error:
         raise StudyError(f"{shown} cannot be used: {without_secrets(_reason(error))}") from error
     return shown
+
+
+def _damage(database: Path) -> str | None:
+    """What SQLite finds wrong with the structure of a file; None where that is sound, or there is none."""
+    if not database.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(database, timeout=30)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        # What only cannot be reached, such as a locked one, is no damage.
+        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        return str(error) if damaged else None
+    return None if found == "ok" else str(found).strip().partition("\n")[0]
 
 
 def _open_sqlite(database: Path) -> RDBStorage:

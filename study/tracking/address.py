@@ -48,6 +48,7 @@ def find(paths: StudyPaths, tracking: Tracking) -> Address:
         BadStudyInput: no server or database can be there.
     """
     source = "tracking.uri" if tracking.uri else "MLFLOW_TRACKING_URI"
+    is_default = not (tracking.uri or os.environ.get("MLFLOW_TRACKING_URI"))
     given = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.mlflow_database.resolve()}"
     if problem := tracking_uri_problem(given):
         raise BadStudyInput(f"{source} {problem}")
@@ -58,21 +59,20 @@ def find(paths: StudyPaths, tracking: Tracking) -> Address:
         given = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     address = Address(given)
     if (file := address.sqlite_file) is not None:
-        _expect_writable(file, source)
+        if (problem := _unwritable(file)) and is_default:
+            raise BadStudyInput(f"--studies {paths.studies}: {file.name} there {problem}; name another folder")
+        if problem:
+            raise BadStudyInput(f"{source} {file} {problem}; name another one")
     return address
 
 
-def _expect_writable(file: Path, source: str) -> None:
-    """A database that somebody else is writing to counts as writable.
-
-    Raises:
-        BadStudyInput: it cannot be made or written, or is something else.
-    """
+def _unwritable(file: Path) -> str | None:
+    """Why a database cannot be made or written; None where it can. One that somebody else is writing to can."""
     try:
         if not file.exists():
             # Nothing is made yet: what asks may still refuse to go on.
             tempfile.TemporaryFile(dir=next(folder for folder in file.parents if folder.exists())).close()
-            return
+            return None
         connection = sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True, timeout=0)
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -82,4 +82,6 @@ def _expect_writable(file: Path, source: str) -> None:
             connection.close()
     except (OSError, sqlite3.Error) as error:
         if "locked" not in str(error):
-            raise BadStudyInput(f"{source} {file} cannot be written as an SQLite database: {error}") from None
+            reason = error.strerror if isinstance(error, OSError) else error
+            return f"cannot be written as an SQLite database: {reason}"
+    return None

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from tests.ledgers import check_ledgers
+from tests.ledgers import check_ledgers, curves
 from tests.processes import driver, wait_for
 
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
@@ -37,17 +37,6 @@ def open_trials(study: Path) -> dict[str, tuple[int, int]]:
             last = epochs.read_bytes().count(b"\n") if epochs.exists() else 0
             checkpoints = [int(file.name.split("-")[1]) for file in folder.glob("checkpoints/epoch-*.pt")]
             found[f"{folder.parent.name}/{folder.name}"] = (last, max(checkpoints, default=0))
-    return found
-
-
-def curves(study: Path) -> dict[str, Any]:
-    """What every trial trained, and every number that it gave."""
-    found = {}
-    for file in sorted(study.glob("trials/*/*/epochs.jsonl")):
-        request = json.loads((file.parent / "trial.json").read_text())
-        lines = [json.loads(line) for line in file.read_text().splitlines()]
-        numbers = [(line["epoch"], line["members"]) for line in lines]
-        found[f"{request['arm']}/{request['trial']}"] = (request["parameters"], request["seeds"], numbers)
     return found
 
 

@@ -3,16 +3,22 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
-from tests.processes import STUDY, driver, environment
+from study.lease import holder, read_lease
+from study.paths import StudyPaths
+from tests.ledgers import check_ledgers, curves
+from tests.processes import STUDY, driver, environment, wait_for
 
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
 LONG = ("--set", "search.epochs=500", "--set", "search.pruner.grace_epochs=500", "--set", "search.trials_per_arm=1")
@@ -43,6 +49,11 @@ def statuses(folder: Path) -> set[str]:
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
     return {run.info.status for run in client.search_runs([experiment.experiment_id])}
+
+
+def optuna_states(study: Path) -> list[str]:
+    with closing(sqlite3.connect(study / "optuna.db")) as database:
+        return [state for (state,) in database.execute("SELECT state FROM trials")]
 
 
 def newest_checkpoint(study: Path) -> int:
@@ -145,6 +156,56 @@ def test_a_study_drains_whatever_ends_its_group_its_terminal_or_its_reader(
         wait_for_epochs(study, 2, process)
         assert run_study(folder, "stop", "small").returncode == 0
         assert process.wait(timeout=60) == 75
+
+
+def test_a_study_drains_when_every_process_of_its_job_is_told_to_end(
+    run_study: RunStudy, small_file: Path, launched: Any
+) -> None:
+    """As a stopped service or a cancelled job has it."""
+    folder = small_file.parent
+    study = folder / "studies" / "small"
+    with driver(folder, "launch", "small.yaml") as process:
+        wait_for_epochs(study, 2, process)
+        family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
+        started = time.monotonic()
+        for member in reversed(family):
+            with suppress(ProcessLookupError):
+                os.kill(member, signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert time.monotonic() - started < 30
+    assert err.endswith("Go on with:\n  study resume small\n")
+    assert "Traceback" not in err
+    assert epochs_of(study) == newest_checkpoint(study)
+    assert attempts(study)[-1]["kind"] == "stopped"
+    assert statuses(folder) == {"KILLED"}
+    assert "RUNNING" not in optuna_states(study)
+    lease = read_lease(StudyPaths(folder / "studies", "small"))
+    assert lease is not None
+    assert lease.released
+    assert not any(map(psutil.pid_exists, family))
+
+    assert run_study(folder, "resume", "small").returncode == 0
+    assert curves(study) == curves(launched.study)
+    check_ledgers(study, f"sqlite:///{folder}/studies/mlflow.db")
+
+
+def test_a_launch_that_is_starting_can_be_stopped_and_keeps_others_out(run_study: RunStudy, small_file: Path) -> None:
+    folder = small_file.parent
+    paths = StudyPaths(folder / "studies", "small")
+    with driver(folder, "launch", "small.yaml") as process:
+        wait_for(lambda: holder(paths) is not None, process)
+        assert not any("gcs_server" in child.name() for child in psutil.Process(process.pid).children())
+        second = run_study(folder, "launch", "small.yaml")
+        assert (second.returncode, second.stdout) == (1, "")
+        assert f"study 'small' is being run by process {process.pid} on " in second.stderr
+        stopped = run_study(folder, "stop", "small")
+        assert stopped.stdout == "Study 'small' is stopped; nothing of it had begun.\n", stopped.stderr
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert err.endswith("Go on with:\n  the same `study launch`\n")
+    assert "Traceback" not in err
+    assert [path.name for path in folder.iterdir()] == ["small.yaml"]
 
 
 def test_a_log_is_followed_until_the_study_has_ended(launched: Any, run_study: RunStudy) -> None:

@@ -187,8 +187,13 @@ def test_a_search_goes_on_in_either_database(open_tables: Callable[[], Tables]) 
     run_trials(first, 4)
     number, values = first.ask()
     first.report(number, 1, 0.5)
+    first.wait(number)
+    assert first.study.trials[number].state == TrialState.WAITING
     resumed = arm_search(open_tables())
     assert resumed.open_trials() == {number: values}
+    resumed.go_on(number)
+    assert resumed.study.trials[number].state == TrialState.RUNNING
+    assert resumed.study.trials[number].intermediate_values == {1: 0.5}
     resumed.tell(number, "complete", 0.5)
     assert resumed.ask()[0] == 5
     assert [trial.state for trial in resumed.study.trials][-2:] == [TrialState.COMPLETE, TrialState.RUNNING]

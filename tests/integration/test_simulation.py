@@ -1,5 +1,7 @@
 """Simulated studies against the real ones whose curves they replay."""
 
+import gc
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -7,14 +9,18 @@ from typing import Any
 
 import pytest
 
+from benchmarks.scale import LearningCurves
 from study.errors import BadStudyInput
-from study.record import Record
-from study.simulation import Replay, forecast
+from study.phases import SearchPhase
+from study.record import Outcome, Record, Trial
+from study.simulation import Replay, Workshop, forecast
 from study.study_file import StudyFile
 
 MakeRecord = Callable[..., Record]
 Drive = Callable[..., None]
-SEARCH = {
+# At most, so that thousands of finished trials leave the driver far below 1 GB: values and results, and no epochs.
+KB_A_TRIAL = 16
+SEARCH: dict[str, Any] = {
     "trials_per_arm": 6,
     "members": 2,
     "epochs": 4,
@@ -97,3 +103,35 @@ def test_an_arm_that_was_never_trained_cannot_be_replayed(make_record: MakeRecor
     record = make_record(tmp_path)
     with pytest.raises(BadStudyInput, match="study 'small' has no trial to replay of: none, gt"):
         Replay(record, record.study_file)
+
+
+class _Memory:
+    """A listener that notes what Python holds when some trials have ended, and again in the end."""
+
+    def __init__(self, *counts: int) -> None:
+        self.counts, self.ended, self.kb = counts, 0, list[float]()
+
+    def trial_started(self, trial: Trial, place: str) -> None: ...
+
+    def epoch_reported(self, trial: Trial, epoch: dict[str, Any]) -> None: ...
+
+    def trial_ended(self, trial: Trial, outcome: Outcome) -> None:
+        self.ended += 1
+        if self.ended in self.counts:
+            gc.collect()
+            self.kb.append(tracemalloc.get_traced_memory()[0] / 1024)
+
+
+def test_the_driver_keeps_no_epoch_of_a_finished_trial(make_record: MakeRecord, tmp_path: Path) -> None:
+    pruner = SEARCH["pruner"] | {"grace_epochs": 20}
+    search = SEARCH | {"trials_per_arm": 24, "epochs": 20, "sampler": {"name": "random"}, "pruner": pruner}
+    record, memory = make_record(tmp_path, search=search), _Memory(16, 48)
+    with record.driving():
+        tracemalloc.start()
+        try:
+            Workshop(LearningCurves(), record, workers=2).run(SearchPhase(record, [memory]))
+        finally:
+            tracemalloc.stop()
+    # What is made once, as the tables of Optuna, is there by the first look.
+    before, after = memory.kb
+    assert (after - before) / 32 < KB_A_TRIAL

@@ -246,3 +246,11 @@ def test_validate_tells_of_an_earlier_study_that_is_not_there(record: Record, tm
     assert "no study 'nobody' in" in problem
     shutil.copytree(record.paths.folder, tmp_path / "next")
     assert study(tmp_path, "validate", str(file)).exit_code == 0, "it has begun, and learned all that it was to learn"
+
+
+def test_a_report_that_cannot_be_written_says_where_and_what_to_do(new_record: NewRecord, tmp_path: Path) -> None:
+    new_record()
+    run = study(tmp_path, "report", "small", "--out", "/dev/null/report")
+    assert run.exit_code == 2
+    told = "/dev/null/report: the report cannot be written there: Not a directory; name another folder with --out"
+    assert run.stderr == f"study: {told}\n"

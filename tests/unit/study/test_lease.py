@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from study import lease
 from study.errors import StudyError
 from study.paths import StudyPaths
 from study.record import Record
+from study.stopping import ask_to_stop
 
 NewRecord = Callable[..., Record]
 
@@ -282,3 +284,37 @@ def test_a_heartbeat_that_finds_no_space_does_not_end_the_study(
 def test_a_folder_that_cannot_be_written_is_no_lease(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), lease.hold(StudyPaths(tmp_path, "no"), *(lambda *_: None,) * 3):
         pass
+
+
+def test_a_study_that_comes_to_nothing_leaves_nothing(tmp_path: Path) -> None:
+    record = Record(StudyPaths(tmp_path / "studies", "small"))
+    with record.driving():
+        assert record.holder() is not None
+        ask_to_stop(record.paths, now=False)
+    assert list(tmp_path.iterdir()) == []
+
+    record.paths.folder.mkdir(parents=True)
+    (record.paths.folder / "notes.txt").write_text("mine")
+    with record.driving():
+        pass
+    assert [path.name for path in record.paths.folder.iterdir()] == ["notes.txt"]
+
+
+def test_whoever_waits_for_one_that_comes_to_nothing_is_refused(tmp_path: Path) -> None:
+    record, told = Record(StudyPaths(tmp_path, "small")), list[str]()
+    record.paths.folder.mkdir()
+
+    def come_second() -> None:
+        try:
+            with record.driving():
+                told.append("driving")
+        except StudyError as error:
+            told.append(str(error))
+
+    second = Thread(target=come_second)
+    with lease.keep_out(record.paths):
+        second.start()
+        time.sleep(0.3)
+        record.paths.lock.unlink()
+    second.join()
+    assert told == ["study 'small' is being run by another process; wait for it, or stop it with `study stop small`"]

@@ -2,8 +2,10 @@
 
 import math
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -340,6 +342,66 @@ def test_the_first_trial_cannot_be_lost_together_with_the_database(new_record: N
     record.paths.optuna.unlink()
     with pytest.raises(DamagedRecord, match=r"gt/t00/trial\.json is damaged"):
         SearchPhase(Record(record.paths), [])
+
+
+def test_a_trial_that_nobody_trains_waits_in_optuna(new_record: NewRecord) -> None:
+    record, stop = new_record(), [False]
+    phase = SearchPhase(record, [], stopping=lambda: stop[0])
+    jobs = [phase.next_job() for _ in range(4)]
+    assert [job.key for job in jobs if job] == ["none/t00", "gt/t00", "paper/t00", "none/t01"]
+    for key in ("none/t00", "gt/t00", "none/t01"):
+        phase.on_start(key, "here")
+        phase.on_epoch(key, report(1, 0.4))
+    stop[0] = True
+    phase.on_end("none/t00", None)
+    phase.on_end("gt/t00", Failure("crashed", "killed"))
+    drained = {arm: phase.arms[arm].study.trials for arm in phase.arms}
+    assert optuna_states(phase, "none") == [TrialState.WAITING, TrialState.RUNNING]
+    assert optuna_states(phase, "gt") == [TrialState.WAITING]
+    assert drained["gt"][0].intermediate_values == {1: 0.4}
+
+    # This driver is killed before the other two have ended; so is the next one.
+    for _ in range(2):
+        phase = SearchPhase(Record(record.paths), [])
+        assert optuna_states(phase, "none") == [TrialState.WAITING, TrialState.WAITING]
+        assert optuna_states(phase, "paper") == [TrialState.WAITING]
+        begun = [phase.next_job(), phase.next_job()]
+        assert [job.key for job in begun if job] == ["none/t00", "none/t01"]
+        assert optuna_states(phase, "none") == [TrialState.RUNNING, TrialState.RUNNING]
+
+    last = run_search(Record(record.paths), lambda key: [0.4] * 4)
+    for arm, before in drained.items():
+        after = last.arms[arm].study.trials
+        assert [trial.state for trial in after] == [TrialState.COMPLETE] * 4
+        assert [trial.number for trial in after] == [0, 1, 2, 3]
+        assert [trial.params for trial in after][: len(before)] == [trial.params for trial in before]
+
+
+@pytest.mark.parametrize("damage", ["no database", "a page of noise", "cut short"])
+def test_a_damaged_database_is_set_aside_and_rebuilt(new_record: NewRecord, damage: str) -> None:
+    record = new_record()
+    before = run_search(record, lambda key: [0.5] * 4).arms["gt"].study.trials
+    path, told = record.paths.optuna, list[str]()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = path.read_bytes()
+    half = len(content) // 2 // 4096 * 4096
+    noise = {
+        "no database": b"no database at all" * 500,
+        "a page of noise": content[:half] + bytes([0xA5]) * 8192 + content[half + 8192 :],
+        "cut short": content[:half],
+    }[damage]
+    path.write_bytes(noise)
+    again = SearchPhase(Record(record.paths), [], tell=told.append)
+    assert again.next_job() is None
+    after = again.arms["gt"].study.trials
+    assert [(one.state, one.params, one.values) for one in after] == [
+        (one.state, one.params, one.values) for one in before
+    ]
+    assert (record.paths.folder / "optuna.db.damaged").read_bytes() == noise
+    (line,) = told
+    assert "optuna.db is damaged (" in line
+    assert line.endswith("It is kept as optuna.db.damaged, and made anew from the record.")
 
 
 def test_values_that_an_arm_cannot_have_are_damage(new_record: NewRecord) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -203,6 +204,24 @@ def test_without_a_name_every_study_is_a_line(
 
 def test_watching_ends_when_nobody_drives_any_more(new_record: NewRecord, capsys: pytest.CaptureFixture[str]) -> None:
     assert "small: interrupted" in look(new_record(), capsys, watch=True)
+
+
+def test_all_studies_are_watched_until_nobody_drives_any(
+    new_record: NewRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "REFRESH_S", 0.02)
+    record, console = new_record(), Console(file=io.StringIO(), width=80, force_terminal=True)
+    options = {"studies": record.paths.studies, "as_json": False, "watch": True, "console": console}
+    with record.driving():
+        watching = Thread(target=status.run, args=(None,), kwargs=options, daemon=True)
+        watching.start()
+        watching.join(1)
+        assert watching.is_alive()
+    watching.join(30)
+    assert not watching.is_alive()
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert 0 < shown.index("running") < shown.rindex("interrupted")
 
 
 def test_an_empty_folder_says_how_to_begin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

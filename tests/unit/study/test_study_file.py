@@ -359,6 +359,16 @@ class TestProblems:
         ]
         assert read_study_file(write("search: {trials_per_arm: 1}")).n_trials() == 1
 
+    def test_an_arm_without_parameters_repeats_no_trial(self, write: Write) -> None:
+        text = "arms:\n  none: []\n  gt: [gt]\nparameters:\n"
+        text += "  gt_weight: {type: float, min: 1, max: 3, step: 1, default: 1}\n"
+        assert problems(write(text + "search: {trials_per_arm: 12}")) == [
+            "s.yaml:2: arms.none: must have a parameter, or its 12 trials are all the same: search a setting that "
+            "every arm has, or take the sampler grid, which runs each combination once"
+        ]
+        assert read_study_file(write(text + "search: {trials_per_arm: 1}")).n_trials() == 2
+        assert read_study_file(write(text + "search: {sampler: {name: grid}}")).n_trials() == 4
+
     def test_broken_arm_does_not_make_a_sound_claim_look_wrong(self, write: Write) -> None:
         arms = "arms: {none: [], gt: 3, paper: [bone]}\nreference: gt\n"
         claim = "claims: [{name: a, candidate: gt, reference: paper, metrics: [ade]}]\n"

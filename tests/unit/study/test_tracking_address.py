@@ -60,6 +60,15 @@ def test_an_address_where_no_mlflow_can_be_is_bad_input_wherever_it_comes_from(
         find(paths(tmp_path), Tracking())
 
 
+def test_a_folder_of_studies_that_cannot_be_written_is_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    told = (
+        "^--studies /dev/null: mlflow.db there cannot be written as an SQLite database: Not a directory; name another"
+    )
+    with pytest.raises(BadStudyInput, match=told):
+        find(StudyPaths(Path("/dev/null"), "small"), Tracking())
+
+
 def test_a_file_that_is_no_database_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("my notes, which are long enough to be read as the header of a file" * 20)
     with pytest.raises(BadStudyInput, match="not a database"):
