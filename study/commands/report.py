@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.filesize import decimal
 
+from study.errors import BadStudyInput
 from study.record import Record
 from study.report import write_report
 
@@ -14,10 +15,12 @@ def run(name: str, *, language: str, out: Path | None, studies: Path, as_json: b
     """Write the report and say where it is. A study in any state has one.
 
     Raises:
-        BadStudyInput: there is no such study.
+        BadStudyInput: there is no such study, or something else than a folder is where it is to be written.
     """
     record = Record.open(studies, name)
     folder = out or record.paths.report
+    if folder.exists() and not folder.is_dir():
+        raise BadStudyInput(f"--out {folder}: is no folder; name another place")
     with console.status("Writing the report ..."):
         page = write_report(record, language, folder)
     tables, size = sorted(folder.glob("*.csv")), page.stat().st_size

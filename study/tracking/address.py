@@ -47,8 +47,9 @@ def find(paths: StudyPaths, tracking: Tracking) -> Address:
     Raises:
         BadStudyInput: no server or database can be there.
     """
-    source = "tracking.uri" if tracking.uri else "MLFLOW_TRACKING_URI"
-    given = tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.mlflow_database.resolve()}"
+    asked = os.environ.get("MLFLOW_TRACKING_URI")
+    source = "tracking.uri" if tracking.uri else "MLFLOW_TRACKING_URI" if asked else "--studies:"
+    given = tracking.uri or asked or f"sqlite:///{paths.mlflow_database.resolve()}"
     if problem := tracking_uri_problem(given):
         raise BadStudyInput(f"{source} {problem}")
     parts = urlsplit(given)
@@ -82,4 +83,7 @@ def _expect_writable(file: Path, source: str) -> None:
             connection.close()
     except (OSError, sqlite3.Error) as error:
         if "locked" not in str(error):
-            raise BadStudyInput(f"{source} {file} cannot be written as an SQLite database: {error}") from None
+            said = error.strerror if isinstance(error, OSError) else error
+            raise BadStudyInput(
+                f"{source} {file} cannot be written as an SQLite database: {said}; make it writable, or name another"
+            ) from None

@@ -191,6 +191,39 @@ def test_ui_does_not_publish_beside_another_process(
     assert not record.paths.mlflow_database.exists()
 
 
+def test_a_place_that_cannot_be_written_is_named_without_a_traceback(record: Record, tmp_path: Path) -> None:
+    result = study(tmp_path, "export", "small", "/sys/small.tar.gz")
+    assert result.exit_code == 1
+    assert "cannot write /sys/small.tar.gz: " in result.stderr
+    assert "name another place" in result.stderr
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_a_bundle_is_not_blamed_for_a_folder_that_cannot_be_written(record: Record, tmp_path: Path) -> None:
+    bundle = tmp_path / "small.tar.gz"
+    assert study(tmp_path, "export", "small", str(bundle)).exit_code == 0
+    result = study(Path("/sys"), "import", str(bundle))
+    assert result.exit_code == 1
+    assert "cannot write /sys/" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "complaint"),
+    [
+        (("report", "small", "--out", "file"), "--out file: is no folder"),
+        (("export", "small", "nowhere/small.tar.gz"), "nowhere is no folder; make it"),
+    ],
+)
+def test_what_is_to_be_written_needs_a_folder(
+    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...], complaint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    result = study(tmp_path, *verb)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+
+
 def test_rm_removes_nothing_outside_the_folder_of_studies(record: Record, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
