@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,12 @@ def test_show_prints_one_trial(record: Record, tmp_path: Path) -> None:
     missing = study(tmp_path, "show", "small", "gt/t09")
     assert missing.exit_code == 2
     assert "gt/t01" in missing.stderr
+
+
+def test_show_prints_dates_for_a_person_and_seconds_for_a_program(record: Record, tmp_path: Path) -> None:
+    started = json.loads(study(tmp_path, "show", "small", "gt/t01", "--json").stdout)["request"]["started_at"]
+    date = datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds")
+    assert f"started_at: '{date}'" in study(tmp_path, "show", "small", "gt/t01").stdout
 
 
 def test_gc_frees_what_no_winner_and_no_open_trial_needs(record: Record, tmp_path: Path) -> None:
