@@ -19,6 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo "$(PYTHON) is missing or older than 3.11; name a newer one: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
 		{ echo "$(PYTHON) cannot make virtual environments; install its venv module (python3-venv)" >&2; exit 1; }
+	@echo 'Installing into $(VENV): some minutes, 3 GB'
 	$(BIN)/python -m pip install -q -c constraints.txt "$$(grep '^torch==' constraints.txt)" -e '.[dev,docs,postgres]'
 	@touch $@
 

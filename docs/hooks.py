@@ -25,7 +25,16 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def commands_reference() -> str:
     """What ``study COMMAND --help`` says, as Typer writes it."""
     words = [sys.executable, "-m", "typer", "study.cli", "utils", "docs", "--name", "study", "--title", "Commands"]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    written = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    # Typer cuts a long sentence off in its list, and has the whole of it further down.
+    whole = dict(re.findall(r"^## `study (\w+)`\n\n(.+)$", written, re.MULTILINE))
+    return re.sub(
+        r"^\* `(\w+)`: .*$",
+        lambda line: f"* `{line[1]}`: {whole[line[1]]}",
+        written,
+        count=len(whole),
+        flags=re.MULTILINE,
+    )
 
 
 def study_file_reference() -> str:
@@ -127,7 +136,8 @@ def _sentence(value: dict[str, Any]) -> str:
 def _kind(value: dict[str, Any]) -> str:
     """The type of a value in a few words, sections by their names."""
     if "$ref" in value:
-        return f"`{value['$ref'].rpartition('/')[2]}`"
+        name = value["$ref"].rpartition("/")[2]
+        return f"[`{name}`](#{name.lower()})"
     if "enum" in value:
         return ", ".join(map(_code, value["enum"]))
     if "const" in value:

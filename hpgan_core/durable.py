@@ -1,11 +1,16 @@
 """Files that are replaced whole or not at all, and files that grow by whole lines."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data`` so that a crash at any moment leaves the old content or the new."""
+    """Replace ``path`` by ``data`` so that a crash at any moment leaves the old content or the new.
+
+    Raises:
+        OSError: it cannot be written; names ``path``.
+    """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with unfinished.open("wb") as file:
@@ -13,8 +18,12 @@ def write_durably(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
+    except OSError as error:
+        # A full disk names no file, and nobody knows the unfinished one.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
     sync(path.parent)
 
 

@@ -8,6 +8,7 @@ driven.
 Whoever made a bundle is not trusted: nothing is taken from it that `study export` does not write.
 """
 
+import errno
 import gzip
 import hashlib
 import io
@@ -16,6 +17,7 @@ import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Any
@@ -73,13 +75,15 @@ def export_study(record: Record, target: Path, *, checkpoints: bool) -> int:
     """Write a bundle; an unfinished one never has the name ``target``. Returns the number of files in it.
 
     Raises:
-        BadStudyInput: ``target`` is there already.
+        BadStudyInput: ``target`` is there already, or its folder is not.
         DamagedRecord: the plan is no longer the one that was locked.
         StudyError: a driver is writing the record.
     """
     record.plan_digest()
     if target.exists():
         raise BadStudyInput(f"{target} is there already; name another file, or remove it")
+    if not target.parent.is_dir():
+        raise BadStudyInput(f"{target.parent} is no folder; make it, or name a file elsewhere")
     if (holder := record.holder()) is not None:
         raise StudyError(f"study {record.paths.name!r} is being run by {holder}; wait for it, or stop it first")
     root = record.paths.folder
@@ -103,8 +107,13 @@ def export_study(record: Record, target: Path, *, checkpoints: bool) -> int:
             for name, lease in released.items():
                 _add(tar, name, len(lease), io.BytesIO(lease))
         unfinished.rename(target)
+    except OSError as error:
+        # A full disk names no file, and nobody knows the unfinished one.
+        place = target if error.filename in (None, str(unfinished)) else error.filename
+        raise OSError(error.errno, error.strerror, str(place)) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
     return len(listed)
 
 
@@ -121,6 +130,8 @@ def import_study(source: Path, studies: Path, name: str | None) -> Record:
     """
     studies.mkdir(parents=True, exist_ok=True)
     unfinished = studies / f".{uuid4().hex}.import"
+    # Before the bundle is read: what cannot be written here is no fault of it.
+    unfinished.mkdir()
     try:
         manifest = _unpack(source, unfinished)
         record = Record(StudyPaths(studies, _checked_name(name or manifest.study)))
@@ -224,6 +235,8 @@ def _unpack(source: Path, folder: Path) -> Manifest:
         raise BadStudyInput(f"there is no {source}; `study export NAME` makes such a file") from None
     # Whatever tarfile makes of bytes that no archive has.
     except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, LookupError, ArithmeticError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         raise _no_bundle(source, f"cannot be read: {error}") from error
     except RecursionError as error:
         raise _no_bundle(source, "cannot be read: it is nested too deeply") from error

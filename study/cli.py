@@ -11,7 +11,7 @@ import typer
 
 from study import __version__
 from study.completion import arms, losses, study_files, study_names, trials
-from study.errors import StudyError
+from study.errors import UNWRITABLE, StudyError, Unwritable
 from study.packaged import study_file_at
 
 if TYPE_CHECKING:
@@ -604,11 +604,15 @@ def _run(debug: bool, verb: Callable[[], None]) -> None:
         if not isinstance(error, BadInput):
             raise
         _fail(error, 2, debug)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         raise typer.Exit(130) from None
     except BrokenPipeError:
         # The reader of our output, `head` for instance, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        _fail(Unwritable(error), Unwritable.exit_code, debug)
 
 
 def _fail(error: Exception, exit_code: int, debug: bool) -> None:

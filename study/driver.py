@@ -1,6 +1,5 @@
 """Carrying a study out: Ray, the phases, MLflow and the record, brought together."""
 
-import errno
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from hpgan_core.trainable import baselines_on_test, showcase
 from hpgan_core.windows import MotionData
 from study import execution
 from study.budget import Pace
-from study.errors import Interrupted, StoppedAtOnce, StudyError
+from study.errors import UNWRITABLE, Interrupted, StoppedAtOnce, StudyError
 from study.estimate import calibrate, estimate
 from study.lease import keep_out
 from study.log import write_log
@@ -26,9 +25,6 @@ from study.stopping import Stopping
 from study.study_file import StudyFile
 from study.tracking import Publisher, Tracker
 from study.warm_start import Lesson, write_lessons
-
-# A folder that cannot be written; anything else is a mistake of ours.
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class Driver:

@@ -1,7 +1,11 @@
 """What a person is told when something goes wrong, and the exit code that goes with it."""
 
+import errno
 from pathlib import Path
 from typing import ClassVar
+
+# What the system says where a disk or a folder cannot be written to, which is no mistake of ours.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class StudyError(Exception):
@@ -31,6 +35,18 @@ class BadStudyInput(StudyError):
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
+
+
+class Unwritable(StudyError):
+    """Something cannot be written.
+
+    Args:
+        error: what the system says.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        place = f" {error.filename}" if error.filename else ""
+        super().__init__(f"cannot write{place}: {error.strerror}; make room or give access, or name another place")
 
 
 class DamagedRecord(StudyError):

@@ -137,13 +137,15 @@ class Study:
         draw_learning(ax, table, ENGLISH, metric)
         return ax
 
-    def plot_search(self, parameter: str, ax: "Axes | None" = None) -> "Axes":
-        """The objective of every complete search trial by one parameter, one colour an arm; winners are ringed.
+    def plot_search(self, parameter: str | None = None, ax: "Axes | None" = None) -> "Axes":
+        """The objective of every complete search trial by one parameter, by default the first of the study
+        file, one colour an arm; winners are ringed.
 
         Raises:
-            BadStudyInput: the study does not search this parameter.
+            BadStudyInput: the study does not search this parameter, or none at all.
         """
         study_file = self.record.study_file
+        parameter = parameter or next(iter(study_file.parameters), "")
         if parameter not in study_file.parameters:
             raise BadStudyInput(unknown_name("parameter", parameter, study_file.parameters))
         ax, log = _axes(ax), bool(getattr(study_file.parameters[parameter], "log", False))

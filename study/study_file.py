@@ -278,6 +278,8 @@ def _check_settings(study_file: StudyFile) -> Iterator[Finding]:
 
 def _check_effects(study_file: StudyFile) -> Iterator[Finding]:
     used = {loss for losses in study_file.arms.values() for loss in losses}
+    if not used <= set(LOSS_NAMES):
+        return  # The one that a misspelt loss stands for may be the one that is missed.
     needed = {("training", name): weighted_loss(name) for name in study_file.training}
     needed |= {("parameters", name): required_loss(name, p) for name, p in study_file.parameters.items()}
     for path, loss in needed.items():

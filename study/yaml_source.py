@@ -32,6 +32,8 @@ KeyPath = tuple[str | int, ...]
 MAX_BYTES = 200_000
 MAX_DEPTH = 20
 
+TAB_PROBLEM = "must be indented with spaces, found a tab"
+
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITY = re.compile(r"[-+]?\.(inf|Inf|INF)")
@@ -100,7 +102,10 @@ def parse_yaml(text: str) -> YamlSource:
         data = reader.document()
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise MalformedYaml(mark.line + 1 if mark else 1, f"is not valid YAML: {error.problem}") from None
+        problem = (
+            TAB_PROBLEM if "'\\t' that cannot start" in str(error.problem) else f"is not valid YAML: {error.problem}"
+        )
+        raise MalformedYaml(mark.line + 1 if mark else 1, problem) from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise MalformedYaml(line, "must be text, found a control character") from None

@@ -79,8 +79,9 @@ def run(
         lambda words: _losses(words, other=given), console,
     )  # fmt: skip
     candidate = _answer(
-        "--by", by, f"By which losses ({LOSSES_SHOWN})?", "gt", lambda words: _losses(words, other=reference), console
-    )
+        "--by", by, f"By which losses ({LOSSES_SHOWN})?", _in_place_of(reference),
+        lambda words: _losses(words, other=reference), console,
+    )  # fmt: skip
     source = _answer(
         "--data", data and [data], "Recordings (a folder, an archive, or synthetic)?", "synthetic", _data, console
     )
@@ -97,7 +98,7 @@ def run(
         reference="+".join(reference),
         candidate="+".join(candidate),
         weights={loss: _weight(loss) for loss in LOSS_NAMES if loss in {*reference, *candidate}},
-        claim=f"{_listed(candidate)} replaces {_listed(reference)}",
+        claim=f"{_listed(candidate)} {'replaces' if len(candidate) == 1 else 'replace'} {_listed(reference)}",
         metrics=list(dict.fromkeys(["ade", *(LOSSES[loss].trains_on[0] for loss in reference)])),
     )
     write_durably(file, text.encode())
@@ -161,6 +162,11 @@ def _losses(names: Sequence[str], other: Sequence[str] = ()) -> list[str]:
     if set(losses) == set(other):
         raise BadStudyInput(f"the candidate's losses must differ from the reference's, found {', '.join(losses)} twice")
     return list(dict.fromkeys(losses))
+
+
+def _in_place_of(reference: Sequence[str]) -> str:
+    """The first loss that the reference has not; of one that has them all, the first of all."""
+    return next((loss for loss in LOSS_NAMES if loss not in reference), LOSS_NAMES[0])
 
 
 def _size(words: Sequence[str]) -> Size:

@@ -15,16 +15,15 @@ def run(name: str, *, language: str, out: Path | None, studies: Path, as_json: b
     """Write the report and say where it is. A study in any state has one.
 
     Raises:
-        BadStudyInput: there is no such study, or the folder cannot be written.
+        BadStudyInput: there is no such study, or something else than a folder is where it is to be written.
     """
     record = Record.open(studies, name)
     folder = out or record.paths.report
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise BadStudyInput(f"--out {folder}: {nearest} is no folder; name another place")
     with console.status("Writing the report ..."):
-        try:
-            page = write_report(record, language, folder)
-        except OSError as error:
-            text = f"{folder}: the report cannot be written there: {error.strerror}; name another folder with --out"
-            raise BadStudyInput(text) from error
+        page = write_report(record, language, folder)
     tables, size = sorted(folder.glob("*.csv")), page.stat().st_size
     if as_json:
         paths = {"page": str(page), "markdown": str(folder / "report.md"), "csv": [str(table) for table in tables]}

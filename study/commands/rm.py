@@ -24,7 +24,7 @@ def run(names: list[str], *, sure: bool, studies: Path, console: Console) -> Non
 
     Raises:
         BadStudyInput: there is no such study, or nobody is there to be asked.
-        StudyError: somebody runs one of them.
+        StudyError: somebody runs one of them, or the answer is no.
     """
     records = [Record.open(studies, name) for name in dict.fromkeys(names)]
     for record in records:
@@ -49,4 +49,4 @@ def _ask(record: Record, console: Console) -> None:
     if not console.is_terminal:
         raise BadStudyInput(f"removing {record.paths.folder} cannot be undone; say so with --yes")
     if not typer.confirm(f"Remove {record.paths.folder} with {trials} trials, {size}? It cannot be undone."):
-        raise typer.Abort
+        raise StudyError(f"{record.paths.folder} stays as it is")

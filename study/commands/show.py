@@ -12,6 +12,8 @@ from ruamel.yaml import YAML
 
 from study.record import Record
 
+TIMES = ("time", "started_at", "ended_at")
+
 
 def run(name: str, trial: str | None, *, studies: Path, as_json: bool, console: Console) -> None:
     """Print the locked plan of a study with its amendments, or everything that the record says of a trial.
@@ -36,7 +38,7 @@ def run(name: str, trial: str | None, *, studies: Path, as_json: bool, console: 
         print(plain)
         return
     text = io.StringIO()
-    YAML().dump(json.loads(plain), text)
+    YAML().dump(json.loads(plain, object_hook=_with_dates), text)
     console.print(text.getvalue(), soft_wrap=True, end="")
 
 
@@ -67,6 +69,11 @@ def _trial(record: Record, key: str) -> dict[str, Any]:
         "attempts": [asdict(attempt) for attempt in trial.attempts()],
         "last_epoch": {"epoch": epochs[-1]["epoch"], "mean": epochs[-1]["mean"]} if epochs else None,
     }
+
+
+def _with_dates(values: dict[str, Any]) -> dict[str, Any]:
+    """For a person: the record has seconds since 1970."""
+    return {name: _time(value) if name in TIMES and value else value for name, value in values.items()}
 
 
 def _time(seconds: float) -> str:

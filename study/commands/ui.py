@@ -44,6 +44,8 @@ def run(name: str, *, studies: Path, port: int, console: Console) -> None:
     # The address of a database may hold a password, which everybody could read on a command line.
     settings = {"MLFLOW_BACKEND_STORE_URI": tracker.address.uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     arguments = ["server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    # Else a line for each file of a page drives the link off the screen, and Ctrl-C ends in a traceback.
+    arguments += ["--uvicorn-opts", "--log-level critical"]
     console.file.flush()
     os.execve(mlflow, [mlflow, *arguments], os.environ | settings)  # noqa: S606 - no shell is what we want
 

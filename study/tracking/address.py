@@ -60,9 +60,11 @@ def find(paths: StudyPaths, tracking: Tracking) -> Address:
     address = Address(given)
     if (file := address.sqlite_file) is not None:
         if (problem := _unwritable(file)) and is_default:
-            raise BadStudyInput(f"--studies {paths.studies}: {file.name} there {problem}; name another folder")
+            raise BadStudyInput(
+                f"--studies {paths.studies}: {file.name} there {problem}; make it writable, or name another folder"
+            )
         if problem:
-            raise BadStudyInput(f"{source} {file} {problem}; name another one")
+            raise BadStudyInput(f"{source} {file} {problem}; make it writable, or name another")
     return address
 
 

@@ -88,6 +88,7 @@ def test_the_search_is_drawn_by_a_parameter_of_some_arms(loaded: Study) -> None:
     assert sorted(points[:, 0]) == sorted(searched["gt_weight"])
     with pytest.raises(BadStudyInput, match="did you mean 'gt_weight'"):
         loaded.plot_search("gt_wait")
+    assert loaded.plot_search().get_xlabel() == next(iter(loaded.record.study_file.parameters))
 
 
 def test_error_is_drawn_against_diversity(loaded: Study) -> None:

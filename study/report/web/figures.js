@@ -83,7 +83,7 @@ const report_page = (() => {
         const label = row => metric_name(row.metric);
         const narrow = width < 560;
         const plot = Plot.plot({
-          width, style, height: 62 + 44 * of_claim.length, marginLeft: narrow ? 105 : 150, marginRight: narrow ? 8 : 190, marginBottom: 42,
+          width, style, height: 62 + 44 * of_claim.length, marginLeft: narrow ? 118 : 150, marginRight: narrow ? 8 : 190, marginBottom: 42,
           ariaLabel: claim,
           x: {domain, label: say("forest_axis", of_claim[0]), labelAnchor: "center", labelArrow: "none", ticks: ticks(narrow ? 4 : 10), tickFormat: value => share(value)},
           y: {label: null, domain: of_claim.map(label), tickSize: 0},

@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,12 @@ def test_show_prints_one_trial(record: Record, tmp_path: Path) -> None:
     assert "gt/t01" in missing.stderr
 
 
+def test_show_prints_dates_for_a_person_and_seconds_for_a_program(record: Record, tmp_path: Path) -> None:
+    started = json.loads(study(tmp_path, "show", "small", "gt/t01", "--json").stdout)["request"]["started_at"]
+    date = datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds")
+    assert f"started_at: '{date}'" in study(tmp_path, "show", "small", "gt/t01").stdout
+
+
 def test_gc_frees_what_no_winner_and_no_open_trial_needs(record: Record, tmp_path: Path) -> None:
     kept = {"gt/confirm", "paper/t00"}
     before = {trial.key for trial in record.trials() if trial.paths.checkpoints.exists()}
@@ -218,6 +225,40 @@ def test_ui_does_not_publish_beside_another_process(
     assert not record.paths.mlflow_database.exists()
 
 
+def test_a_place_that_cannot_be_written_is_named_without_a_traceback(record: Record, tmp_path: Path) -> None:
+    result = study(tmp_path, "export", "small", "/sys/small.tar.gz")
+    assert result.exit_code == 1
+    assert "cannot write /sys/small.tar.gz: " in result.stderr
+    assert "name another place" in result.stderr
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_a_bundle_is_not_blamed_for_a_folder_that_cannot_be_written(record: Record, tmp_path: Path) -> None:
+    bundle = tmp_path / "small.tar.gz"
+    assert study(tmp_path, "export", "small", str(bundle)).exit_code == 0
+    result = study(Path("/sys"), "import", str(bundle))
+    assert result.exit_code == 1
+    assert "cannot write /sys/" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "complaint"),
+    [
+        (("report", "small", "--out", "file"), "--out file: file is no folder; name another place"),
+        (("report", "small", "--out", "/dev/null/report"), "/dev/null is no folder; name another place"),
+        (("export", "small", "nowhere/small.tar.gz"), "nowhere is no folder; make it"),
+    ],
+)
+def test_what_is_to_be_written_needs_a_folder(
+    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...], complaint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    result = study(tmp_path, *verb)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+
+
 def test_rm_removes_nothing_outside_the_folder_of_studies(record: Record, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -246,11 +287,3 @@ def test_validate_tells_of_an_earlier_study_that_is_not_there(record: Record, tm
     assert "no study 'nobody' in" in problem
     shutil.copytree(record.paths.folder, tmp_path / "next")
     assert study(tmp_path, "validate", str(file)).exit_code == 0, "it has begun, and learned all that it was to learn"
-
-
-def test_a_report_that_cannot_be_written_says_where_and_what_to_do(new_record: NewRecord, tmp_path: Path) -> None:
-    new_record()
-    run = study(tmp_path, "report", "small", "--out", "/dev/null/report")
-    assert run.exit_code == 2
-    told = "/dev/null/report: the report cannot be written there: Not a directory; name another folder with --out"
-    assert run.stderr == f"study: {told}\n"

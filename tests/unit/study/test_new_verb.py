@@ -102,6 +102,27 @@ def test_a_file_that_cannot_be_is_told_before_anything_is_asked(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_loss_that_is_to_be_replaced_is_not_proposed_in_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    assert new(str(file), "--replace", "gt").exit_code == 0
+    study_file = read_study_file(file, metrics=METRICS)
+    assert study_file.claims[0].candidate == "consistency"
+
+
+def test_two_losses_replace_and_one_replaces(tmp_path: Path) -> None:
+    for name, by in (("one", "bone"), ("two", "bone,consistency")):
+        assert new(str(tmp_path / f"{name}.yaml"), "--replace", "gt", "--by", by).exit_code == 0
+    assert "the bone loss replaces the ground-truth loss" in (tmp_path / "one.yaml").read_text()
+    assert "the consistency loss replace the ground-truth loss" in (tmp_path / "two.yaml").read_text()
+
+
+def test_a_folder_that_cannot_be_written_is_named_without_a_traceback() -> None:
+    result = new("/sys/mine.yaml", "--data", "synthetic")
+    assert result.exit_code == 1
+    assert "cannot write /sys/mine.yaml: " in result.stderr
+    assert isinstance(result.exception, SystemExit)
+
+
 def test_where_nobody_is_there_to_be_asked_every_default_is_said(tmp_path: Path) -> None:
     result = new(str(tmp_path / "mine.yaml"), "--by", "gt")
     taken = [line for line in result.stdout.splitlines() if "nobody is there to be asked" in line]
@@ -134,6 +155,18 @@ def test_it_asks_on_a_terminal(tmp_path: Path) -> None:
         ("How much", "quick"),
     )
     assert set(read_study_file(tmp_path / "mine.yaml", metrics=METRICS).arms) == {"none", "gt", "bone"}
+
+
+def test_ctrl_c_at_a_question_ends_at_once_and_writes_nothing(tmp_path: Path) -> None:
+    import pexpect
+
+    terminal = pexpect.spawn(STUDY, ["new", "mine.yaml"], cwd=tmp_path, env=environment(), timeout=60)
+    terminal.expect("replaced")
+    terminal.sendintr()
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_answer_that_cannot_be_used_is_asked_for_again_with_the_reason(tmp_path: Path) -> None:

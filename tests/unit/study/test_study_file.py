@@ -180,7 +180,6 @@ class TestProblems:
             "s.yaml:12: training.batch_siz: setting 'batch_siz' is unknown; did you mean 'batch_size'?",
             "s.yaml:12: training.batch_size: must be from 1 to 65536, found 0",
             "s.yaml:12: training.epochs: is no fixed setting: search.epochs and confirm.epochs give it",
-            "s.yaml:12: training.gt_weight: has no effect, since no arm has the loss 'gt': remove it",
             "s.yaml:12: training.lambda_gp: must be a number, found 'yes'",
             "s.yaml:14: parameters.critic_iterations.default: must be a whole number from 1 to 10, found 11",
             "s.yaml:15: parameters.hidden_size.default: must be one of 64, 128, 64, found 32",
@@ -352,6 +351,10 @@ class TestProblems:
         base = SHORT if weight.startswith("training") else ""
         (found,) = problems(write(base + "arms: {bone: [bone]}\n" + weight))
         assert "gt_weight: has no effect, since no arm has the loss 'gt': remove it" in found
+
+    def test_weight_is_not_to_be_removed_because_of_a_misspelt_loss(self, write: Write) -> None:
+        (found,) = problems(write(SHORT + "arms: {none: [], bone: [bnoe]}\ntraining: {bone_weight: 1}"))
+        assert "did you mean 'bone'?" in found
 
     def test_study_without_parameters_needs_one_trial_an_arm(self, write: Write) -> None:
         assert problems(write("question: nothing to search\n")) == [

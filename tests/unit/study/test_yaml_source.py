@@ -45,6 +45,12 @@ def test_scalar_means_what_the_core_schema_of_yaml_1_2_says(text: str, value: ob
     assert type(found) is type(value)
 
 
+def test_tab_is_named_with_what_is_to_stand_there() -> None:
+    with pytest.raises(MalformedYaml) as refused:
+        parse_yaml("a:\n\tb: 1\n")
+    assert (refused.value.line, refused.value.problem) == (2, "must be indented with spaces, found a tab")
+
+
 def test_not_a_number_is_a_float() -> None:
     assert math.isnan(parse_yaml(".nan").data)
 
