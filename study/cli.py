@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -625,5 +626,17 @@ def _fail(error: Exception, exit_code: int, debug: bool) -> None:
 
 
 def main() -> None:
-    """Entry point of the ``study`` command."""
-    app()
+    """Entry point of the ``study`` command.
+
+    A publisher may be in the middle of a model when a study is stopped. Were Python taken down under it, torch would
+    end the process with a native trace and an exit code of its own; all that must be closed has been by then.
+    """
+    try:
+        app()
+    except SystemExit as ended:
+        if isinstance(ended.code, int) and any(thread.name == "publisher" for thread in threading.enumerate()):
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError):
+                    stream.flush()
+            os._exit(ended.code)
+        raise

@@ -447,3 +447,45 @@ def test_processes_that_meet_an_empty_folder_make_one_database(tmp_path: Path) -
     with sqlite3.connect(tmp_path / "mlflow.db") as connection:
         assert connection.execute("SELECT count(*) FROM experiments").fetchone() == (1,)
     assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
+
+
+# A publisher in the middle of a model, whose driver is stopped.
+STOPPED = """
+import sys, threading, time, torch
+from study import cli
+from study.errors import Interrupted
+
+class Slow(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = torch.nn.GRU(8, 8, batch_first=True)
+
+    def forward(self, past):
+        for _ in range(20):
+            past = self.cell(past)[0]
+        return past
+
+def publish():
+    while True:
+        torch.export.export(Slow(), (torch.zeros(2, 10, 8),))
+        begun.set()
+
+begun = threading.Event()
+threading.Thread(target=publish, name="publisher", daemon=True).start()
+begun.wait()
+
+@cli.app.command()
+def stopped() -> None:
+    def verb():
+        raise Interrupted("small", "study resume small")
+    cli._run(False, verb)
+
+sys.argv = ["study", "stopped"]
+cli.main()
+"""
+
+
+def test_a_study_that_is_stopped_in_the_middle_of_a_model_ends_as_any_other() -> None:
+    run = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 75, run.stderr
+    assert run.stderr.endswith("Go on with:\n  study resume small\n")
