@@ -94,7 +94,7 @@ def test_nothing_reads_as_null(text: str) -> None:
     ("text", "line", "problem"),
     [
         ("a: 1\nb: [1, 2\n", 3, "is not valid YAML"),
-        ("a: 1\n\tb: 2\n", 2, "is not valid YAML"),
+        ("a: 1\n\tb: 2\n", 2, "must be indented with spaces, found a tab"),
         ("a: b: c\n", 1, "mapping values are not allowed here"),
         ("a: 'open\n", 2, "is not valid YAML"),
         ("a: 1\nb: &x 2\n", 2, "anchors (&) and aliases (*) are not supported"),
