@@ -62,9 +62,7 @@ def test_an_address_where_no_mlflow_can_be_is_bad_input_wherever_it_comes_from(
 
 def test_a_folder_of_studies_that_cannot_be_written_is_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    told = (
-        "^--studies /dev/null: mlflow.db there cannot be written as an SQLite database: Not a directory; make it"
-    )
+    told = "^--studies /dev/null: mlflow.db there cannot be written as an SQLite database: Not a directory; make it"
     with pytest.raises(BadStudyInput, match=told):
         find(StudyPaths(Path("/dev/null"), "small"), Tracking())
 
