@@ -28,10 +28,11 @@ from study.driver import create
 from study.job import Job
 from study.paths import StudyPaths
 from study.phases import ConfirmPhase, SearchPhase, ShortlistPhase
+from study.reading import read_study_file
 from study.record import Record, Request
 from study.report import write_report
 from study.simulation import Workshop
-from study.study_file import StudyFile, read_study_file
+from study.study_file import StudyFile
 from study.tracking import Publisher, Tracker
 
 CASES = ((100, 4), (100, 100), (1000, 4), (1000, 100), (1000, 1000), (10_000, 1000))

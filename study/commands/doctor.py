@@ -13,7 +13,7 @@ from hpgan_core.metrics import METRICS
 from study.errors import StudyError
 from study.health import Finding, examine
 from study.packaged import CONSTRAINTS, packaged
-from study.study_file import read_study_file
+from study.reading import read_study_file
 
 STYLES = {"good": "green", "warning": "yellow", "bad": "red"}
 

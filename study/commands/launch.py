@@ -17,8 +17,9 @@ from study.lease import expect_no_local_holder
 from study.motion import load_motion, split_sizes
 from study.output import lasting_output
 from study.paths import StudyPaths
+from study.reading import read_study_file
 from study.record import Record
-from study.study_file import StudyFile, read_study_file
+from study.study_file import StudyFile
 from study.terminal import hanging
 from study.warm_start import find_lessons
 

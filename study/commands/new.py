@@ -18,8 +18,8 @@ from hpgan_core.errors import BadInput
 from hpgan_core.losses import LOSSES
 from hpgan_core.metrics import METRICS
 from study.errors import BadStudyInput
+from study.reading import read_study_file
 from study.sections import PATTERNS, Name, Shortlist
-from study.study_file import read_study_file
 
 SYNTHETIC = "{dataset: synthetic, people: 40, clips_per_action: 3}"
 # Of a weight: its least and its greatest value over the default, at which losses are faint.

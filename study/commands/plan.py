@@ -18,9 +18,10 @@ from study.errors import BadStudyInput
 from study.estimate import calibrate, estimate
 from study.foresight import PlannedPower, planned_power
 from study.motion import load_motion
+from study.reading import read_study_file
 from study.record import Record
 from study.standing import duration
-from study.study_file import StudyFile, read_study_file
+from study.study_file import StudyFile
 
 if TYPE_CHECKING:
     from study.simulation import Forecast

@@ -8,9 +8,10 @@ from typing import Any
 from hpgan_core.metrics import METRICS
 from study.errors import BadStudyInput
 from study.paths import StudyPaths
+from study.reading import read_study_file
 from study.record import Record
 from study.space import active_parameters
-from study.study_file import StudyFile, read_study_file
+from study.study_file import StudyFile
 from study.warm_start import find_lessons
 
 

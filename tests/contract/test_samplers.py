@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
+from study.contradictions import contradictions
 from study.search import ArmSearch, open_storage
 from study.search.samplers import SAMPLERS
 from study.sections import Sampler, Value
@@ -42,7 +43,7 @@ def plan(sampler: str, **sections: Any) -> StudyFile:
     if sampler != "grid":
         settled["parameters"] = CONTINUOUS
     study_file = StudyFile.model_validate(PLAN | settled | sections)
-    assert list(study_file.contradictions()) == []
+    assert list(contradictions(study_file)) == []
     return study_file
 
 

@@ -15,9 +15,10 @@ from hpgan_core.config import CHOICES, LOSS_NAMES, RANGES, SETTINGS, TrainingCon
 from study.constraints import MAX_CHARACTERS, BadConstraint, Constraint
 from study.errors import BadStudyInput
 from study.pareto import pareto_front
+from study.reading import read_study_file
 from study.search.distributions import from_sampled, sampled_distribution, shown_distribution, to_sampled
 from study.space import NOT_SEARCHED, Parameter, Value, active_parameters, configuration, default_values
-from study.study_file import StudyFile, read_study_file
+from study.study_file import StudyFile
 from study.yaml_source import MalformedYaml, parse_yaml
 
 SEARCHED = [name for name in SETTINGS if name not in NOT_SEARCHED]

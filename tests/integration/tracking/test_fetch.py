@@ -8,8 +8,8 @@ import pytest
 from mlflow import MlflowClient
 
 from study.errors import BadStudyInput
+from study.reading import read_study_file
 from study.record import Request
-from study.study_file import read_study_file
 from study.tracking import fetch_trial
 from study.tracking.entries import RECORD
 from tests.documents import ROOT

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from study.paths import StudyPaths
+from study.reading import read_study_file
 from study.record import Record
-from study.study_file import read_study_file
 from study.tracking.models import ALIAS, model_name
 from tests.documents import PAGES, ROOT
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from hpgan_core.metrics import METRICS
 from study.cli import app
-from study.study_file import read_study_file
+from study.reading import read_study_file
 from tests.processes import STUDY, environment
 
 

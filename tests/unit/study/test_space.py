@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from hpgan_core.config import LOSS_NAMES, SETTINGS, TrainingConfig, convert_setting
 from hpgan_core.presets import PRESETS
 from study.constraints import BadConstraint, Constraint
+from study.reading import read_study_file
 from study.space import (
     NOT_SEARCHED,
     FloatParameter,
@@ -20,7 +21,7 @@ from study.space import (
     parameter_problems,
     setting_problem,
 )
-from study.study_file import StudyFile, read_study_file
+from study.study_file import StudyFile
 
 FILE = """\
 preset: report

@@ -13,8 +13,9 @@ import pytest
 from hpgan_core import metrics
 from hpgan_core.data.split import BY_SUBJECT
 from study.errors import BadStudyInput
+from study.reading import read_study_file
 from study.space import Space, first_values
-from study.study_file import NoPruning, Split, StudyFile, SuccessiveHalving, read_study_file
+from study.study_file import NoPruning, Split, StudyFile, SuccessiveHalving
 
 METRICS = {name: metrics.METRICS[name] for name in ("ade", "fde", "apd", "bone_error", "jerk_ratio", "score")}
 SHORT = "parameters:\n  hidden_size: {type: int, min: 8, max: 64, default: 16}\n"
@@ -119,9 +120,7 @@ class TestReading:
             StudyFile.from_canonical(canonical)
 
     def test_reading_needs_neither_torch_nor_ray_nor_a_reader_at_import(self) -> None:
-        program = (
-            "import sys, study.study_file; print({'torch', 'ray', 'optuna', 'mlflow', 'numpy'} & set(sys.modules))"
-        )
+        program = "import sys, study.reading; print({'torch', 'ray', 'optuna', 'mlflow', 'numpy'} & set(sys.modules))"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "set()"
 

@@ -12,10 +12,10 @@ from hpgan_core.metrics import METRICS
 from study.commands import validate
 from study.errors import BadStudyInput
 from study.paths import StudyPaths
+from study.reading import read_study_file
 from study.record import Record
 from study.schema import json_schema
 from study.space import configuration, default_values
-from study.study_file import read_study_file
 
 SPACES = Path(__file__).parents[3] / "search_spaces"
 FILES = sorted(SPACES.glob("*.yaml"))
