@@ -3,20 +3,30 @@
 import os
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from study import __version__
+from study.arguments import (
+    STUDIES,
+    Address,
+    Data,
+    DataSet,
+    Debug,
+    File,
+    Json,
+    Name,
+    Names,
+    ReaderOptions,
+    Set,
+    Studies,
+)
 from study.completion import arms, losses, study_files, study_names, trials
-from study.errors import UNWRITABLE, StudyError, Unwritable
+from study.outcome import carry_out, make_console
 from study.packaged import study_file_at
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 app = typer.Typer(
     help="Decide with evidence whether one loss can replace another: search every arm fairly, confirm the winners on "
@@ -26,54 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-File = Annotated[
-    Path,
-    typer.Argument(
-        help="Study file, or the name of one that comes along: quick, gt_loss, ntu60.",
-        metavar="FILE",
-        callback=study_file_at,
-        autocompletion=study_files,
-    ),
-]
-Name = Annotated[str, typer.Argument(help="Name of a study.", metavar="NAME", autocompletion=study_names)]
-Names = Annotated[
-    list[str],
-    typer.Argument(help="Name of a study, or of several.", metavar="NAME...", autocompletion=study_names),
-]
-Studies = Annotated[Path, typer.Option("--studies", help="Folder of all studies.", metavar="DIR")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change the study file, e.g. search.epochs=10. Repeatable.", metavar="KEY=VALUE"),
-]
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        help="Recordings to use instead of the file's: a folder of .skeleton files, of Human3.6M, or a motion archive.",
-        metavar="PATH",
-    ),
-]
-DataSet = Annotated[
-    str | None,
-    typer.Option(help="Name of the reader: ntu_rgbd, human36m, archive. Default: as the files look.", metavar="NAME"),
-]
-ReaderOptions = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Option of the reader, e.g. max_action=60. Repeatable.", metavar="NAME=VALUE"),
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        help="Join this Ray cluster instead of starting a local one.", metavar="ADDRESS", envvar="RAY_ADDRESS"
-    ),
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 data_app = typer.Typer(help="Look at motion data, and make archives of it.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-STUDIES = Path("studies")
-PIPE_COLUMNS = 140
 
 
 def _print_version(asked: bool) -> None:
@@ -105,7 +69,7 @@ def launch(
     """Run a study: search, confirm, table of arms. The same command goes on with an interrupted one."""
     from study.commands import launch as verb
 
-    _run(
+    carry_out(
         debug,
         lambda: verb.run(
             file,
@@ -114,7 +78,7 @@ def launch(
             studies=studies,
             address=address,
             as_json=as_json,
-            console=_console(as_json),
+            console=make_console(as_json),
         ),
     )
 
@@ -138,7 +102,7 @@ def new(
     """Ask a few questions and write a study file."""
     from study.commands import new as verb
 
-    _run(debug, lambda: verb.run(file, replace=replace, by=by, data=data, size=size, console=_console()))
+    carry_out(debug, lambda: verb.run(file, replace=replace, by=by, data=data, size=size, console=make_console()))
 
 
 @app.command()
@@ -174,7 +138,7 @@ def plan(
     """Say what a study would take: trials, time by workers, device hours, disk; and the power of its claims."""
     from study.commands import plan as verb
 
-    _run(
+    carry_out(
         debug,
         lambda: verb.run(
             file,
@@ -186,7 +150,7 @@ def plan(
             pilot=pilot,
             studies=studies,
             as_json=as_json,
-            console=_console(as_json),
+            console=make_console(as_json),
         ),
     )
 
@@ -207,7 +171,7 @@ def resume(
     """Go on with a study, with more to do if asked. It needs no study file."""
     from study.commands import resume as verb
 
-    _run(
+    carry_out(
         debug,
         lambda: verb.run(
             name,
@@ -217,7 +181,7 @@ def resume(
             studies=studies,
             address=address,
             as_json=as_json,
-            console=_console(as_json),
+            console=make_console(as_json),
         ),
     )
 
@@ -232,7 +196,7 @@ def stop(
     """Stop a study that another terminal runs; its running trials write a checkpoint first."""
     from study.commands import stop as verb
 
-    _run(debug, lambda: verb.run(name, now=now, studies=studies, console=_console()))
+    carry_out(debug, lambda: verb.run(name, now=now, studies=studies, console=make_console()))
 
 
 @app.command()
@@ -248,7 +212,9 @@ def status(
     """Show how far a study is."""
     from study.commands import status as verb
 
-    _run(debug, lambda: verb.run(name, studies=studies, as_json=as_json, watch=watch, console=_console(as_json)))
+    carry_out(
+        debug, lambda: verb.run(name, studies=studies, as_json=as_json, watch=watch, console=make_console(as_json))
+    )
 
 
 @app.command("ls")
@@ -256,7 +222,7 @@ def list_studies(studies: Studies = STUDIES, as_json: Json = False, debug: Debug
     """List all studies: state, trials, size, question."""
     from study.commands import ls as verb
 
-    _run(debug, lambda: verb.run(studies=studies, as_json=as_json, console=_console(as_json)))
+    carry_out(debug, lambda: verb.run(studies=studies, as_json=as_json, console=make_console(as_json)))
 
 
 @app.command()
@@ -273,7 +239,7 @@ def show(
     """Show the locked plan of a study with its amendments, or all that is recorded of one trial."""
     from study.commands import show as verb
 
-    _run(debug, lambda: verb.run(name, trial, studies=studies, as_json=as_json, console=_console(as_json)))
+    carry_out(debug, lambda: verb.run(name, trial, studies=studies, as_json=as_json, console=make_console(as_json)))
 
 
 @app.command()
@@ -292,7 +258,7 @@ def logs(
     """Print what the driver, or the processes of one trial, have to say."""
     from study.commands import logs as verb
 
-    _run(debug, lambda: verb.run(name, trial, follow=follow, studies=studies))
+    carry_out(debug, lambda: verb.run(name, trial, follow=follow, studies=studies))
 
 
 @app.command()
@@ -311,7 +277,7 @@ def compare(
     """Say what a study found: verdicts on its claims, then arms, winners and losses with intervals."""
     from study.commands import compare as verb
 
-    _run(
+    carry_out(
         debug,
         lambda: verb.run(
             names,
@@ -319,7 +285,7 @@ def compare(
             metric=metric,
             as_json=as_json,
             exit_verdict=exit_verdict,
-            console=_console(as_json),
+            console=make_console(as_json),
         ),
     )
 
@@ -353,7 +319,7 @@ def reproduce(
     """Train a recorded trial again and grade how well its numbers come back: A is bit-identical, F ends with 3."""
     from study.commands import reproduce as verb
 
-    _run(
+    carry_out(
         debug,
         lambda: verb.run(
             name,
@@ -363,7 +329,7 @@ def reproduce(
             threads=threads,
             studies=studies,
             as_json=as_json,
-            console=_console(as_json),
+            console=make_console(as_json),
         ),
     )
 
@@ -382,9 +348,9 @@ def report(
     """Write what a study found as one page that opens offline, as Markdown, and as CSV."""
     from study.commands import report as verb
 
-    _run(
+    carry_out(
         debug,
-        lambda: verb.run(name, language=lang, out=out, studies=studies, as_json=as_json, console=_console(as_json)),
+        lambda: verb.run(name, language=lang, out=out, studies=studies, as_json=as_json, console=make_console(as_json)),
     )
 
 
@@ -393,7 +359,7 @@ def publish(name: Name, studies: Studies = STUDIES, as_json: Json = False, debug
     """Send MLflow what it misses of a study."""
     from study.commands import publish as verb
 
-    _run(debug, lambda: verb.run(name, studies=studies, as_json=as_json, console=_console(as_json)))
+    carry_out(debug, lambda: verb.run(name, studies=studies, as_json=as_json, console=make_console(as_json)))
 
 
 @app.command()
@@ -406,7 +372,7 @@ def ui(
     """Open MLflow's pages on a study."""
     from study.commands import ui as verb
 
-    _run(debug, lambda: verb.run(name, studies=studies, port=port, console=_console()))
+    carry_out(debug, lambda: verb.run(name, studies=studies, port=port, console=make_console()))
 
 
 @app.command()
@@ -421,7 +387,7 @@ def validate(
     """Check a study file and say what it would run."""
     from study.commands import validate as verb
 
-    _run(debug, lambda: verb.run(file, overrides or (), data, as_json, studies))
+    carry_out(debug, lambda: verb.run(file, overrides or (), data, as_json, studies))
 
 
 @app.command()
@@ -445,7 +411,7 @@ def doctor(
     """Find out whether a launch would work here, and what to do where it would not."""
     from study.commands import doctor as verb
 
-    _run(
+    carry_out(
         debug,
         lambda: verb.run(
             file,
@@ -454,7 +420,7 @@ def doctor(
             studies=studies,
             address=address,
             as_json=as_json,
-            console=_console(as_json),
+            console=make_console(as_json),
         ),
     )
 
@@ -472,9 +438,9 @@ def export(
     """Write a whole study into one file that another machine can compare, reproduce and go on with."""
     from study.commands import export as verb
 
-    _run(
+    carry_out(
         debug,
-        lambda: verb.run_export(name, target, checkpoints=checkpoints, studies=studies, console=_console()),
+        lambda: verb.run_export(name, target, checkpoints=checkpoints, studies=studies, console=make_console()),
     )
 
 
@@ -488,7 +454,7 @@ def import_file(
     """Make a study of an exported file."""
     from study.commands import export as verb
 
-    _run(debug, lambda: verb.run_import(source, name=name, studies=studies, console=_console()))
+    carry_out(debug, lambda: verb.run_import(source, name=name, studies=studies, console=make_console()))
 
 
 @app.command()
@@ -501,7 +467,7 @@ def rm(
     """Remove studies. What MLflow or PostgreSQL hold of them stays there."""
     from study.commands import rm as verb
 
-    _run(debug, lambda: verb.run(names, sure=sure, studies=studies, console=_console()))
+    carry_out(debug, lambda: verb.run(names, sure=sure, studies=studies, console=make_console()))
 
 
 @app.command()
@@ -520,9 +486,9 @@ def gc(
     """Free the disk of checkpoints that no winner and no interrupted trial needs."""
     from study.commands import gc as verb
 
-    _run(
+    carry_out(
         debug,
-        lambda: verb.run(names or [], dry_run=dry_run, studies=studies, as_json=as_json, console=_console(as_json)),
+        lambda: verb.run(names or [], dry_run=dry_run, studies=studies, as_json=as_json, console=make_console(as_json)),
     )
 
 
@@ -538,10 +504,10 @@ def data_prepare(
     """Turn a folder of recordings into one archive. The same command goes on with an interrupted one."""
     from study.commands import data_prepare as verb
 
-    _run(
+    carry_out(
         debug,
         lambda: verb.run(
-            folder, archive, dataset=dataset, overrides=options or (), processes=processes, console=_console()
+            folder, archive, dataset=dataset, overrides=options or (), processes=processes, console=make_console()
         ),
     )
 
@@ -569,7 +535,7 @@ def data_describe(
     """Show clips, people, actions, lengths, splits, and what was left out and why."""
     from study.commands import data_describe as verb
 
-    _run(
+    carry_out(
         debug,
         lambda: verb.run(
             place,
@@ -580,49 +546,9 @@ def data_describe(
             picture=picture,
             view=view,
             cameras=cameras,
-            console=_console(as_json),
+            console=make_console(as_json),
         ),
     )
-
-
-def _console(stderr: bool = False) -> "Console":
-    """Standard output, or standard error where the former is kept for JSON; a file or pipe is no narrow terminal."""
-    from rich.console import Console
-
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else PIPE_COLUMNS, markup=False, highlight=False)
-
-
-def _run(debug: bool, verb: Callable[[], None]) -> None:
-    """Turn what a person can act on into one message and its exit code; all else is our own mistake and says so."""
-    try:
-        verb()
-    except StudyError as error:
-        _fail(error, error.exit_code, debug)
-    except ValueError as error:
-        from hpgan_core.errors import BadInput
-
-        if not isinstance(error, BadInput):
-            raise
-        _fail(error, 2, debug)
-    except (KeyboardInterrupt, typer.Abort):
-        raise typer.Exit(130) from None
-    except BrokenPipeError:
-        # The reader of our output, `head` for instance, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if error.errno not in UNWRITABLE:
-            raise
-        _fail(Unwritable(error), Unwritable.exit_code, debug)
-
-
-def _fail(error: Exception, exit_code: int, debug: bool) -> None:
-    if debug:
-        raise error
-    # The terminal may have been closed; the exit code says it still.
-    with suppress(OSError):
-        typer.echo(f"study: {error}", err=True)
-    raise typer.Exit(exit_code)
 
 
 def main() -> None:

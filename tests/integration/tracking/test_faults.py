@@ -454,6 +454,7 @@ STOPPED = """
 import sys, threading, time, torch
 from study import cli
 from study.errors import Interrupted
+from study.outcome import carry_out
 
 class Slow(torch.nn.Module):
     def __init__(self):
@@ -478,7 +479,7 @@ begun.wait()
 def stopped() -> None:
     def verb():
         raise Interrupted("small", "study resume small")
-    cli._run(False, verb)
+    carry_out(False, verb)
 
 sys.argv = ["study", "stopped"]
 cli.main()

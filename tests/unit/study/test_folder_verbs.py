@@ -1,8 +1,10 @@
 """What `study ls`, `show`, `rm`, `gc` and `ui` do to a folder of studies."""
 
 import json
+import os
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +16,7 @@ from hpgan_core.checkpoint import write_checkpoint
 from study.cli import app
 from study.lease import keep_out
 from study.record import Record, Trial
-from tests.processes import free_port
+from tests.processes import STUDY, environment, free_port
 
 AddTrial = Callable[..., Trial]
 NewRecord = Callable[..., Record]
@@ -223,6 +225,16 @@ def test_ui_does_not_publish_beside_another_process(
     assert ended.exit_code == 1
     assert ended.stderr.startswith("study: another process publishes study 'small'")
     assert not record.paths.mlflow_database.exists()
+
+
+@pytest.mark.parametrize("form", ["--json", "table"])
+def test_a_reader_that_has_seen_enough_is_no_failure(record: Record, tmp_path: Path, form: str) -> None:
+    gone, output = os.pipe()
+    os.close(gone)
+    command = [STUDY, "show", "small", "--studies", str(tmp_path), *([form] if form == "--json" else [])]
+    run = subprocess.run(command, env=environment(), stdout=output, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(output)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_a_place_that_cannot_be_written_is_named_without_a_traceback(record: Record, tmp_path: Path) -> None:
