@@ -142,10 +142,12 @@ class Record:
         """An existing study.
 
         Raises:
-            BadStudyInput: that is no name, or there is none of that name; says which there are.
+            BadStudyInput: that is no name, or there is none of that name yet; says which there are.
         """
         record = cls.named(studies, name)
         if not record.exists:
+            if (holder := record.holder()) is not None:
+                raise BadStudyInput(f"study {name!r} is being started by {holder}: nothing of it is recorded yet")
             known = cls.all(studies)
             there = (
                 f"there are: {', '.join(one.paths.name for one in known)}"

@@ -6,17 +6,20 @@
 import inspect
 import json
 import re
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args
 
 from hpgan_core.config import CHOICES, LOSS_NAMES, RANGES, SETTINGS, TrainingConfig
-from hpgan_core.data import READERS, reader_options
+from hpgan_core.data import READERS, SOURCES, reader_options
 from hpgan_core.data.split import BY_SUBJECT, PROTOCOLS
 from hpgan_core.metrics import METRICS
 from hpgan_core.presets import PRESETS
 from study.space import NOT_SEARCHED
 from study.study_file import StudyFile
 
-_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", Path: "string", NoneType: "null"}
 
 
 def json_schema() -> dict[str, Any]:
@@ -64,18 +67,54 @@ def _setting(name: str) -> dict[str, Any]:
 
 def _descriptions() -> dict[str, str]:
     """What ``TrainingConfig`` documents about each setting."""
-    # Python 3.13 takes the indentation out of docstrings, earlier ones leave it.
-    documented = inspect.cleandoc(TrainingConfig.__doc__ or "")
-    texts = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)$", documented, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in texts}
+    return _documented(TrainingConfig)
 
 
 def _options() -> dict[str, Any]:
-    readers: dict[str, list[str]] = {}
-    for dataset in READERS:
-        for option in reader_options(dataset):
-            readers.setdefault(option, []).append(dataset)
-    return {option: {"description": f"Option of {', '.join(names)}."} for option, names in readers.items()}
+    """Type and meaning of every option of every reader; several readers may have one of the same name."""
+    by_option: dict[str, dict[str, tuple[Any, str]]] = {}
+    hints: dict[str, Any] = {}
+    for dataset, reader in READERS.items():
+        defaults = {name: option.default for name, option in inspect.signature(reader).parameters.items()}
+        meanings = _documented(SOURCES.get(dataset, reader))
+        for option, hint in reader_options(dataset).items():
+            hints[option] = hint
+            by_option.setdefault(option, {})[dataset] = (
+                defaults[option],
+                re.sub(r"\bNone\b", "null", meanings[option]).rstrip("."),
+            )
+    return {option: _kinds(hints[option]) | _explained(readers) for option, readers in by_option.items()}
+
+
+def _kinds(hint: Any) -> dict[str, Any]:
+    kinds = [{"type": _TYPES[kind]} for kind in get_args(hint) or (hint,)]
+    return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+
+
+def _explained(readers: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
+    """What an option means to each reader that has it, and its default."""
+    if len(readers) > 1:
+        texts = [
+            f"{dataset}: {meaning}"
+            + ("" if default is inspect.Parameter.empty else f"; default: {json.dumps(default)}")
+            for dataset, (default, meaning) in readers.items()
+        ]
+        return {"description": ". ".join(texts) + "."}
+    ((dataset, (default, meaning)),) = readers.items()
+    explained = {"description": f"{dataset}: {meaning}."}
+    return explained if default in (None, inspect.Parameter.empty) else explained | {"default": default}
+
+
+def _default(value: Any) -> str:
+    return "" if value is inspect.Parameter.empty else f"; default: {json.dumps(value)}"
+
+
+def _documented(of: Callable[..., Any]) -> dict[str, str]:
+    """What a docstring says about each argument or attribute."""
+    # Python 3.13 takes the indentation out of docstrings, earlier ones leave it.
+    text = inspect.cleandoc(of.__doc__ or "")
+    entries = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)$", text, re.MULTILINE)
+    return {name: " ".join(meaning.split()).replace("``", "`") for name, meaning in entries}
 
 
 if __name__ == "__main__":

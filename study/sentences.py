@@ -81,6 +81,8 @@ def as_change(difference: float) -> str:
     if math.isnan(difference):
         return "-"
     change = math.expm1(min(difference, math.log(1000)))
+    if abs(change) < 0.0005:
+        return "+0.0%"  # whatever its sign
     return f"{change:+.1%}" if abs(change) < 0.1 else f"{change:+.0%}"
 
 

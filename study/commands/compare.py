@@ -52,9 +52,10 @@ def run(
         BadStudyInput: no such study or metric; ``exit_verdict`` asks about a study without claims.
         ClaimsOpen: ``exit_verdict``, and a claim is neither non-inferior nor superior.
     """
+    names = list(dict.fromkeys(names))
     if metric is not None and metric not in METRICS:
         raise BadStudyInput(f"--metric: {unknown_name('metric', metric, METRICS)}")
-    records = [Record.open(studies, name) for name in dict.fromkeys(names)]
+    records = [Record.open(studies, name) for name in names]
     comparisons = [compare(record) for record in records]
     steps = {record.paths.name: _next_steps(record, one) for record, one in zip(records, comparisons, strict=True)}
     for comparison in comparisons:

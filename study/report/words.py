@@ -258,7 +258,7 @@ ENGLISH: Mapping[str, str] = {
     "test_opened": "test split opened",
     "test_opened_by": "{time}, by {driver}, after these had won: {winners}",
     "test_opened_for": "; for {trials}",
-    "data_digest": "SHA-256 of the data and of who is in which split (`study data describe` has that of the recordings "
+    "data_digest": "SHA-256 of the data and of who is in which split (study data describe has that of the recordings "
     "alone)",
     "dataset": "data set",
     "split_train": "training split",
@@ -535,7 +535,7 @@ ITALIAN: Mapping[str, str] = {
     "test_opened": "insieme di test aperto",
     "test_opened_by": "{time}, da {driver}, dopo che avevano vinto: {winners}",
     "test_opened_for": "; per {trials}",
-    "data_digest": "SHA-256 dei dati e di chi è in quale insieme (`study data describe` dà quello delle sole "
+    "data_digest": "SHA-256 dei dati e di chi è in quale insieme (study data describe dà quello delle sole "
     "registrazioni)",
     "dataset": "insieme di dati",
     "split_train": "insieme di addestramento",

@@ -271,6 +271,13 @@ def test_what_is_to_be_written_needs_a_folder(
     assert complaint in result.stderr
 
 
+def test_a_study_that_is_being_started_is_not_called_missing(tmp_path: Path) -> None:
+    with Record.named(tmp_path, "young").driving():
+        result = study(tmp_path, "compare", "young")
+    assert result.exit_code == 2
+    assert "study 'young' is being started by process " in result.stderr
+
+
 def test_rm_removes_nothing_outside_the_folder_of_studies(record: Record, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()

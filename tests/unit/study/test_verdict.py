@@ -420,7 +420,14 @@ class TestWords:
 
     @pytest.mark.parametrize(
         ("difference", "text"),
-        [(0.0, "+0.0%"), (math.log(1.05), "+5.0%"), (-math.log(2), "-50%"), (math.nan, "-"), (99.0, "+99900%")],
+        [
+            (0.0, "+0.0%"),
+            (-1e-5, "+0.0%"),
+            (math.log(1.05), "+5.0%"),
+            (-math.log(2), "-50%"),
+            (math.nan, "-"),
+            (99.0, "+99900%"),
+        ],
     )
     def test_a_difference_is_told_as_a_change(self, difference: float, text: str) -> None:
         assert as_change(difference) == text
