@@ -81,7 +81,7 @@ def _options() -> dict[str, Any]:
             hints[option] = hint
             by_option.setdefault(option, {})[dataset] = (
                 defaults[option],
-                re.sub(r"\bNone\b", "null", meanings[option]).rstrip("."),
+                re.sub(r"\bNone\b", "null", meanings.get(option, "see its reader")).rstrip("."),
             )
     return {option: _kinds(hints[option]) | _explained(readers) for option, readers in by_option.items()}
 
