@@ -67,13 +67,16 @@ def study_files(draw: Pick) -> dict[str, Any]:
     used = {f"{loss}_weight" for losses in arms.values() for loss in losses}
     names = [name for name in SEARCHED if name in used or not name.endswith("_weight")]
     searched = draw(st.lists(st.sampled_from(names), min_size=1, max_size=5, unique=True))
+    # An arm that has none of them is trained once.
+    shared = any(not name.endswith("_weight") for name in searched)
+    is_bare = [not shared and not any(f"{loss}_weight" in searched for loss in losses) for losses in arms.values()]
     return {
         "name": draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True)),
         "question": draw(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), max_size=20)),
         "arms": arms,
         "parameters": {name: draw(parameters(name)) for name in searched},
         "search": {
-            "trials_per_arm": draw(st.integers(1, 1000)),
+            "trials_per_arm": 1 if any(is_bare) else draw(st.integers(1, 1000)),
             "members": draw(st.integers(1, 32)),
             "sampler": {
                 "name": draw(st.sampled_from(["tpe", "random", "qmc", "gp", "cmaes"])),

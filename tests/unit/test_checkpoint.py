@@ -1,5 +1,6 @@
 """Checkpoints and durable files: whole, or as if they had never been."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch
     write_durably(path, b"old")
 
     def full(_: int) -> None:
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
