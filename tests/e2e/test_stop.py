@@ -103,6 +103,7 @@ def test_a_running_study_is_seen_and_stopped_from_another_terminal(run_study: Ru
 
     with driver(folder, "resume", "small") as process:
         wait_for_epochs(study, 2, process)
+        started = time.monotonic()
         assert run_study(folder, "stop", "small", "--now").returncode == 0
         process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
