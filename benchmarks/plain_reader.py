@@ -16,8 +16,6 @@ import numpy as np
 from hpgan_core.skeleton import KINECT_V2
 
 JointType = Enum("JointType", [("unknown", -1), *((name, number) for number, name in enumerate(KINECT_V2.joints))])
-# Where the bone of each joint ends.
-BONE_ENDS = (1, 0, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 1, 7, 7, 11, 11)
 
 
 class Sensor:
@@ -61,7 +59,7 @@ class MeasuredBody:
         self.max_x = self.max_y = self.max_z = -sys.float_info.max
         self.min_depth_x = self.min_depth_y = self.min_colour_x = self.min_colour_y = sys.float_info.max
         self.max_depth_x = self.max_depth_y = self.max_colour_x = self.max_colour_y = -sys.float_info.max
-        self.bones = [(start, end, _side(start, end)) for start, end in enumerate(BONE_ENDS)]
+        self.bones = [(start, end, _side(start, end)) for start, end in KINECT_V2.listed_bones]
 
     def add_joints(self, joints: list[TypedJoint]) -> None:
         self.joints = joints

@@ -163,7 +163,7 @@ class Comparison:
 
     def caption(self) -> str:
         """What the numbers of the table are."""
-        if not any(arm.phase == "confirm" for arm in self.arms.values()):
+        if not self.is_confirmed:
             return "Validation split, the search's own seeds: an arm's best trial looks better than it is."
         return (
             "Test split, fresh seeds (n); mean ± half of the 95 % interval over seeds. ADE, FDE: best of K futures; "
@@ -210,11 +210,15 @@ class Comparison:
                 yield f"{name}: Pareto front {', '.join(trials)}; the objective picks {arm.winner}."
 
     @property
+    def is_confirmed(self) -> bool:
+        """Whether any arm has been, so that there are numbers of the test split."""
+        return any(arm.phase == "confirm" for arm in self.arms.values())
+
+    @property
     def few_tested(self) -> int | None:
         """People of the test split where there is an answer from so few; None where that is not so, or not known."""
         test = self.splits.get("test")
-        answered = any(arm.phase == "confirm" for arm in self.arms.values())
-        return test.people if test and answered and test.people < FEW_PEOPLE else None
+        return test.people if test and self.is_confirmed and test.people < FEW_PEOPLE else None
 
     def warnings(self) -> list[str]:
         """What weakens the answer as a whole, to stand beside it."""

@@ -44,13 +44,14 @@ def check_ledgers(study: Path, tracking_uri: str, optuna_url: str | None = None)
 
 
 def curves(study: Path) -> dict[str, Any]:
-    """What every trial trained, and every number that it gave."""
+    """What every trial of every phase trained, on which seeds, and every number that it gave."""
     found = {}
     for file in sorted(study.glob("trials/*/*/epochs.jsonl")):
         request = json.loads((file.parent / "trial.json").read_text())
         lines = [json.loads(line) for line in file.read_text().splitlines()]
         numbers = [(line["epoch"], line["members"]) for line in lines]
-        found[f"{request['arm']}/{request['trial']}"] = (request["parameters"], request["seeds"], numbers)
+        trained = (request["number"], request["parameters"])
+        found[f"{request['arm']}/{request['trial']}"] = (trained, request["seeds"], numbers)
     return found
 
 

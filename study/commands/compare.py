@@ -202,8 +202,7 @@ def _show_arms(comparison: Comparison, wide: bool, console: Console) -> None:
     table = _table(comparison.headings())
     for *cells, against in comparison.rows(intervals=wide):
         table.add_row(*cells, against if wide else against.replace(NOT_BETTER, "!"))
-    confirmed = any(arm.phase == "confirm" for arm in comparison.arms.values())
-    marked = " ! where it is not better." if confirmed and not wide else ""
+    marked = " ! where it is not better." if comparison.is_confirmed and not wide else ""
     _print(table, comparison.caption() + marked, console)
     diverged = {name: arm.diverged for name, arm in comparison.arms.items() if arm.n_diverged}
     sentences = [f"{name}: {_interval(share)} of the members diverged." for name, share in diverged.items()]

@@ -5,10 +5,10 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.ledgers import curves
 from tests.processes import driver, wait_for
 
 RunStudy = Callable[..., subprocess.CompletedProcess[str]]
@@ -26,17 +26,6 @@ resources: {max_concurrent: 1}
 """
 
 pytestmark = pytest.mark.timeout(1200)
-
-
-def curves(study: Path) -> dict[str, Any]:
-    """What every trial of every phase trained, and every number that it gave."""
-    found = {}
-    for file in sorted(study.glob("trials/*/*/epochs.jsonl")):
-        request = json.loads((file.parent / "trial.json").read_text())
-        lines = [json.loads(line) for line in file.read_text().splitlines()]
-        numbers = [(line["epoch"], line["members"]) for line in lines]
-        found[f"{request['arm']}/{request['trial']}"] = (request["number"], request["seeds"], numbers)
-    return found
 
 
 def test_a_study_interrupted_in_its_shortlist_ends_as_one_that_was_not(tmp_path: Path, run_study: RunStudy) -> None:
