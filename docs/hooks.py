@@ -97,6 +97,11 @@ def steps_table() -> str:
     return "\n".join(lines)
 
 
+def large_matrix_rate() -> str:
+    """What ``python -m benchmarks step`` holds steps against."""
+    return f"{_latest()['machine.large_matrix_gflop_per_s']:.0f} GFLOP/s"
+
+
 def products_table() -> str:
     """A row for each number of rows of ``python -m benchmarks products``."""
     shares: dict[int, dict[str, float]] = {}
@@ -167,5 +172,6 @@ PLACES = {
     "<!-- scaling -->": scaling_table,
     "<!-- ray tests -->": ray_tests_table,
     "<!-- steps -->": steps_table,
+    "<!-- large matrix rate -->": large_matrix_rate,
     "<!-- products -->": products_table,
 }

@@ -85,15 +85,19 @@ def named_data(place: str, dataset: str | None, overrides: Sequence[str]) -> dic
         overrides: options of the reader, ``name=value``.
 
     Raises:
-        BadStudyInput: no ``name=value``.
+        BadStudyInput: no ``name=value``, or one that says otherwise what ``place`` and ``dataset`` have said.
         BadInput: there is no data set.
     """
     options = dict(map(_option, overrides))
     if dataset is not None:
-        return {"dataset": dataset, "path" if dataset == "archive" else "root": place, **options}
-    if place in READERS and not Path(place).exists():
-        return {"dataset": place, **options}
-    return {**dataset_at(Path(place)), **options}
+        source = {"dataset": dataset, "path" if dataset == "archive" else "root": place}
+    elif place in READERS and not Path(place).exists():
+        source = {"dataset": place}
+    else:
+        source = dict(dataset_at(Path(place)))
+    for name in source.keys() & options.keys():
+        raise BadStudyInput(f"--set {name}={options[name]}: leave it out, {source[name]} is the {name} already")
+    return source | options
 
 
 def _option(text: str) -> tuple[str, Any]:

@@ -15,7 +15,7 @@ from study.record import Failure, FailureKind
 # Executions of one trial that may end so, the last one included; what is not here is given up at once.
 MAX_ATTEMPTS: dict[FailureKind, int] = {"crashed": 3, "lost_node": 10}
 # Not the trial's fault: the study stops, and goes on once there is space again.
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # How torch words it on a CPU, where it raises no error of its own.
 _NO_MEMORY = "can't allocate memory"
 _LONGEST_CAUSE = 500

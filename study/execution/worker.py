@@ -16,7 +16,7 @@ from ray import tune
 
 from hpgan_core.trainable import EpochReport
 from hpgan_core.windows import MotionData
-from study.execution.failures import UNWRITABLE, failure_in_training
+from study.execution.failures import NO_SPACE, failure_in_training
 from study.execution.kernel import memory_kills
 from study.job import Job
 from study.log import write_log
@@ -64,7 +64,7 @@ def work(config: dict[str, Any], data: MotionData, train: Train, gpus: float) ->
         if wire.stopped:
             raise SystemExit(0) from error
         write_log(log, traceback.format_exc().rstrip())
-        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
             wire.send(unwritable=str(error))
             return
         failure = failure_in_training(error)
