@@ -13,17 +13,15 @@ import argparse
 import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from hpgan_core.config import LOSS_NAMES, TrainingConfig
 from hpgan_core.data import read_recordings
-from hpgan_core.evaluation import EvaluationWindows, evaluate_baselines, held_out_windows, measure
+from hpgan_core.evaluation import evaluate_baselines, held_out_windows, measure
 from hpgan_core.presets import PRESETS
 from hpgan_core.trainable import configure_torch, train
 from hpgan_core.windows import MotionData, build_motion_data
@@ -86,20 +84,10 @@ def rows(source: dict[str, Any], cases: list[dict[str, Any]], seeds: int) -> Ite
     data = motion_data(source)
     windows = held_out_windows(data, data.test, TrainingConfig().final_windows)
     mean_pose = torch.from_numpy(data.train.frames.mean(axis=0)).expand_as(windows.truth)
-    fixed = {"mean pose": mean_pose, "the truth itself": windows.truth}
-    for name, metrics in (evaluate_baselines(windows) | _measure_fixed(windows, fixed)).items():
+    fixed = torch.stack([mean_pose, windows.truth]).unsqueeze(2)
+    mean, truth = measure(windows, lambda some: (fixed[:, some], {}), at_once=len(windows))
+    for name, metrics in (evaluate_baselines(windows) | {"mean pose": mean, "the truth itself": truth}).items():
         yield ["", name.replace("_", " "), *(format(metrics[column], form) for column, form in COLUMNS.items())]
-
-
-def _measure_fixed(windows: EvaluationWindows, motions: dict[str, Tensor]) -> dict[str, dict[str, float]]:
-    """Metrics of one future for each window, metres, ``(N, T, J, 3)``."""
-    whole = {name: motion[None, :, None] for name, motion in motions.items()}
-    measured = {name: measure(windows, partial(_cut, motion), len(windows)) for name, motion in whole.items()}
-    return {name: only for name, (only,) in measured.items()}
-
-
-def _cut(motion: Tensor, some: slice) -> tuple[Tensor, dict[str, Tensor]]:
-    return motion[:, some], {}
 
 
 def main() -> None:

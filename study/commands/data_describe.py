@@ -85,7 +85,7 @@ def named_data(place: str, dataset: str | None, overrides: Sequence[str]) -> dic
         overrides: options of the reader, ``name=value``.
 
     Raises:
-        BadStudyInput: no ``name=value``, or one that says otherwise what ``place`` and ``dataset`` have said.
+        BadStudyInput: no ``name=value``, or one for what ``place`` and ``dataset`` say.
         BadInput: there is no data set.
     """
     options = dict(map(_option, overrides))
@@ -95,8 +95,9 @@ def named_data(place: str, dataset: str | None, overrides: Sequence[str]) -> dic
         source = {"dataset": place}
     else:
         source = dict(dataset_at(Path(place)))
-    for name in source.keys() & options.keys():
-        raise BadStudyInput(f"--set {name}={options[name]}: leave it out, {source[name]} is the {name} already")
+    for name, value in options.items():
+        if name in source:
+            raise BadStudyInput(f"--set {name}={value}: leave it out, {source[name]} is the {name} already")
     return source | options
 
 
