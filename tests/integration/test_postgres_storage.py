@@ -5,7 +5,6 @@ import importlib.util
 import os
 import pickle
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -13,10 +12,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psutil
 import pytest
 from optuna.trial import TrialState
 from sqlalchemy import event
@@ -77,8 +78,14 @@ class Server:
         self._control("-m", "fast", "stop")
 
     def kill(self) -> None:
-        """As a power cut would."""
-        os.kill(int((self.folder / "data/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        """As a power cut would: nobody answers any more, not even a connection that was being served."""
+        postmaster = psutil.Process(int((self.folder / "data/postmaster.pid").read_text().split()[0]))
+        family = [postmaster, *postmaster.children(recursive=True)]
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        _, left = psutil.wait_procs(family, timeout=30)
+        assert not left
 
     def _control(self, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
         command = [*self.as_owner, str(self.binaries / "pg_ctl"), "-D", f"{self.folder}/data", *arguments]
