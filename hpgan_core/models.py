@@ -61,11 +61,11 @@ class StackedLinear(nn.Module):
 
     def product(self, rows: Tensor) -> Tensor:
         """``forward`` without the bias."""
-        return rows @ self.weight
+        return torch.bmm(rows, self.weight)
 
     def backward(self, errors: Tensor) -> Tensor:
         """Errors of the outputs, ``(S, N, out)``, as errors of the inputs, ``(S, N, in)``."""
-        return errors @ self.weight.transpose(1, 2)
+        return torch.bmm(errors, self.weight.transpose(1, 2))
 
 
 class FramewiseLinear(StackedLinear):
@@ -82,7 +82,7 @@ class FramewiseLinear(StackedLinear):
 
     def gradient(self, rows: Tensor, errors: Tensor) -> Tensor:
         """The weight's gradient from inputs and from errors of the outputs."""
-        return self._by_frame(rows, 1).transpose(1, 2) @ self._by_frame(errors, 2)
+        return torch.bmm(self._by_frame(rows, 1).transpose(1, 2), self._by_frame(errors, 2))
 
     def _by_frame(self, rows: Tensor, end: int) -> Tensor:
         return rows.reshape(len(rows), -1, self.weight.shape[end])
@@ -258,25 +258,25 @@ class Critic(nn.Module):
         """The rest of the way from the first layer's outputs, ``(S, N, H)``.
 
         Returns:
-            Values ``(S, N)``; of each layer but the first, its inputs ``(S, N, H)`` and the slopes of the activation
-            that gave them.
+            Values ``(S, N)``; outputs of each layer but the last, ``(S, N, H)``, the given ones first, and what the
+            activation makes of them, which is the next layer's input.
         """
-        outputs, inputs, slopes = first_outputs, [], []
+        outputs, inputs = [first_outputs], []
         for layer in self.layers[1:]:
-            slopes.append(self.slopes(outputs))
-            inputs.append(outputs * slopes[-1])
-            outputs = layer(inputs[-1])
-        return outputs.squeeze(-1), inputs, slopes
+            inputs.append(nn.functional.leaky_relu(outputs[-1], self.slope))
+            outputs.append(layer(inputs[-1]))
+        return outputs.pop().squeeze(-1), outputs, inputs
 
-    def slopes(self, pre_activation: Tensor) -> Tensor:
-        """The derivative of the activation."""
-        return pre_activation.sign().clamp_(min=self.slope)
+    def below_activation(self, errors: Tensor, outputs: Tensor) -> Tensor:
+        """Errors of a layer's outputs from those of what the activation makes of them: times its slopes there."""
+        product: Tensor = torch.ops.aten.leaky_relu_backward(errors, outputs, self.slope, False)
+        return product
 
-    def errors_above(self, error: Tensor, slopes: Sequence[Tensor]) -> list[Tensor]:
+    def errors_above(self, error: Tensor, outputs: Sequence[Tensor]) -> list[Tensor]:
         """Errors of all layers' outputs, the first layer's first, from those of the values, ``(S, N, 1)``."""
         errors = [error]
-        for layer, slope in zip(reversed(self.layers[1:]), reversed(slopes), strict=True):
-            errors.append(layer.backward(errors[-1]).mul_(slope))
+        for layer, its_input in zip(reversed(self.layers[1:]), reversed(outputs), strict=True):
+            errors.append(self.below_activation(layer.backward(errors[-1]), its_input))
         return errors[::-1]
 
 

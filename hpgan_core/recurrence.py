@@ -52,13 +52,15 @@ class Layer:
 
     def step(self, input_gates: Tensor) -> Tensor:
         """Go through a frame; returns the new state."""
-        state, both = self.states[-1], 2 * self.start.shape[2]
+        state, sizes = self.states[-1], [2 * self.start.shape[2], self.start.shape[2]]
         state_gates = torch.baddbmm(self.state_bias, state, self.state_weight)
-        reset_update = torch.sigmoid(input_gates[..., :both] + state_gates[..., :both])
-        reset, update = reset_update.chunk(2, dim=2)
-        new = torch.tanh(torch.addcmul(input_gates[..., both:], reset, state_gates[..., both:]))
+        input_both, input_new = torch.split_with_sizes(input_gates, sizes, dim=2)
+        state_both, state_new = torch.split_with_sizes(state_gates, sizes, dim=2)
+        reset_update = torch.sigmoid(input_both + state_both)
+        reset, update = torch.split_with_sizes(reset_update, sizes[1:] * 2, dim=2)
+        new = torch.tanh(torch.addcmul(input_new, reset, state_new))
         self.states.append(torch.lerp(new, state, update))
-        self.gates.append((reset_update, new, state_gates[..., both:]))
+        self.gates.append((reset_update, new, state_new))
         return self.states[-1]
 
     def factors(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -103,7 +105,7 @@ class _Recurrence(torch.autograd.Function):
             if frame < given.shape[1]:
                 state = layers[0].step(given[:, frame])
             else:
-                state = layers[-1].states[-1] if feed_back is None else layers[-1].states[-1] @ feed_back
+                state = layers[-1].states[-1] if feed_back is None else torch.bmm(layers[-1].states[-1], feed_back)
                 state = layers[0].step(layers[0].input_gates(state))
             for layer in layers[1:]:
                 state = layer.step(layer.input_gates(state))
@@ -126,27 +128,25 @@ class _Recurrence(torch.autograd.Function):
         from_state = [layer.state_weight.transpose(1, 2) for layer in layers]
         from_input = [None if layer.input_weight is None else layer.input_weight.transpose(1, 2) for layer in layers]
         carried = [torch.zeros_like(layer.start) for layer in layers]
-        errors: list[list[Tensor]] = [[] for _ in layers]
         fed_errors: list[Tensor] = []
         for frame, error in reversed(list(enumerate(output_errors.unbind(1)))):
             for number in reversed(range(len(layers))):
                 error = error + carried[number]
-                errors[number].append(error)
-                each_gate = error.unsqueeze(2)
-                kept = error * to_carry[number][frame]
-                gates = (each_gate * to_state[number][frame]).flatten(2)
-                carried[number] = torch.baddbmm(kept, gates, from_state[number])
+                kept, each_gate = error * to_carry[number][frame], error.unsqueeze(2)
+                # A state's error times the factors is that of its gates, which takes their place.
+                input_gates = to_input[number][frame].mul_(each_gate).flatten(2)
+                state_gates = to_state[number][frame].mul_(each_gate).flatten(2)
+                carried[number] = torch.baddbmm(kept, state_gates, from_state[number])
                 if number > 0 or frame >= given_frames:
-                    error = (each_gate * to_input[number][frame]).flatten(2) @ from_input[number]
+                    error = torch.bmm(input_gates, from_input[number])
             if frame >= given_frames:
                 fed_errors.append(error)
-                carried[-1] = carried[-1] + (error if feed_back is None else error @ feed_back.transpose(1, 2))
+                fed_error = error if feed_back is None else torch.bmm(error, feed_back.transpose(1, 2))
+                carried[-1] = carried[-1] + fed_error
 
         gradients: list[Tensor | None] = []
         for number, layer in enumerate(layers):
-            error = torch.stack(errors[number][::-1], dim=1).unsqueeze(3)
-            input_gates = (error * by_input[number]).flatten(3)
-            state_gates = (error * by_state[number]).flatten(3)
+            input_gates, state_gates = by_input[number].flatten(3), by_state[number].flatten(3)
             if number == 0:
                 given_error, input_gates = torch.split(input_gates, [given_frames, len(layer.inputs)], dim=1)
             gradients += [carried[number], *linear_gradients(layer.inputs, input_gates)]
@@ -163,4 +163,4 @@ def linear_gradients(inputs: list[Tensor], errors: Tensor) -> tuple[Tensor | Non
     if not inputs:
         return None, None
     rows, errors = torch.cat(inputs, dim=1), errors.flatten(1, 2)
-    return rows.transpose(1, 2) @ errors, errors.sum(1, keepdim=True)
+    return torch.bmm(rows.transpose(1, 2), errors), errors.sum(1, keepdim=True)

@@ -29,26 +29,36 @@ class Block:
         weight: ``(S, n, H)``, a row for each number that the first layer takes from these frames.
         part: the same for the optimizer.
         embed: the critic's linear map of each frame, if any.
-        poses: ``(S, N, frames D)``.
+        recorded: ``(S, B, frames D)``.
+        predicted: whether generated windows have poses of their own here.
         interpolates: for how many of them there will be gradients.
 
     Attributes:
-        windows: N.
-        poses: the windows' poses, then the gradients with respect to interpolates, ``(S, N + interpolates, frames D)``.
-        rows: the same as the first layer takes them, ``(S, N + interpolates, n)``.
+        windows: how many have poses of their own, ``B`` or ``2 B``.
+        poses: the windows' poses, then the gradients with respect to interpolates, ``(S, windows + interpolates,
+            frames D)``.
+        rows: the same as the first layer takes them, ``(S, windows + interpolates, n)``.
     """
 
     def __init__(
-        self, weight: Tensor, part: Part, embed: FramewiseLinear | None, poses: Tensor, interpolates: int
+        self,
+        weight: Tensor,
+        part: Part,
+        embed: FramewiseLinear | None,
+        recorded: Tensor,
+        predicted: bool,
+        interpolates: int,
     ) -> None:
-        self.weight, self.part, self.embed = weight, part, embed
-        self.windows = poses.shape[1]
-        self.poses = torch.cat([poses, poses.new_empty(len(poses), interpolates, poses.shape[2])], dim=1)
-        self.rows = self.poses if embed is None else poses.new_empty(*self.poses.shape[:2], weight.shape[1])
+        self.weight, self.part, self.embed, self.predicted = weight, part, embed, predicted
+        members, batch, size = recorded.shape
+        self.windows = 2 * batch if predicted else batch
+        self.poses = recorded.new_empty(members, self.windows + interpolates, size)
+        self.poses[:, self.windows - batch : self.windows] = recorded
+        self.rows = self.poses if embed is None else self.poses.new_empty(*self.poses.shape[:2], weight.shape[1])
 
-    def add_product(self, outputs: Tensor) -> Tensor:
-        """The first layer's outputs, ``(S, N or 1, H)``, and what it makes of the windows, ``(S, N, H)``."""
-        return torch.baddbmm(outputs, self._rows(slice(None, self.windows)), self.weight)
+    def add_product(self, outputs: Tensor) -> None:
+        """Add what the first layer makes of the windows to its outputs, ``(S, windows, H)``."""
+        outputs.baddbmm_(self._rows(slice(None, self.windows)), self.weight)
 
     def find_gradient(self, sensitivity: Tensor) -> Tensor:
         """Gradients with respect to interpolates, ``(S, B, frames D)``, from those with respect to first outputs."""
@@ -56,7 +66,7 @@ class Block:
         if self.embed is None:
             torch.bmm(sensitivity, self.weight.transpose(1, 2), out=gradient)
         else:
-            gradient.copy_(self.embed.backward(sensitivity @ self.weight.transpose(1, 2)))
+            gradient.copy_(self.embed.backward(torch.bmm(sensitivity, self.weight.transpose(1, 2))))
         return gradient
 
     def add_adjoint(self, adjoint: Tensor) -> None:
@@ -66,7 +76,7 @@ class Block:
     def embed_gradient(self, errors: Tensor) -> Tensor:
         """These frames' share of the gradient of ``embed``, from errors of first outputs, ``(S, N + ..., H)``."""
         assert self.embed is not None
-        return self.embed.gradient(self.poses, errors @ self.weight.transpose(1, 2))
+        return self.embed.gradient(self.poses, torch.bmm(errors, self.weight.transpose(1, 2)))
 
     def _rows(self, kept: slice) -> Tensor:
         if self.embed is not None:
@@ -93,41 +103,49 @@ class Sweeps:
         self._length = FRAMES_PER_BLOCK if past.device.type == "cpu" else critic.frames
         interpolates = self.batch if penalised else 0
         self._blocks = [
-            *self._cut(past, 0, interpolates),
-            *self._cut(torch.cat([future, future], dim=1), past_frames, interpolates),
+            *self._cut(past, 0, False, interpolates),
+            *self._cut(future, past_frames, True, interpolates),
         ]
         above = critic.layers[1:]
         self._above = [optimizer.part([f"layers.{number}.weight"]) for number, _ in enumerate(above, start=1)]
         self._biases = optimizer.part([name for name, _ in critic.named_parameters() if name.endswith("bias")])
         weights = [block.weight for block in self._blocks] + [layer.weight for layer in above]
         self._gradient = past.new_empty(max(weight.numel() for weight in weights))
+        self._outputs = past.new_empty(self.members, 2 * self.batch + interpolates, critic.layers[0].weight.shape[2])
 
-    def _cut(self, poses: Tensor, first_frame: int, interpolates: int) -> Iterator[Block]:
+    def _cut(self, recorded: Tensor, first_frame: int, predicted: bool, interpolates: int) -> Iterator[Block]:
         layer = self.critic.layers[0]
         width = layer.weight.shape[1] // self.critic.frames
-        for frames in torch.split(poses, self._length, dim=2):
+        for frames in torch.split(recorded, self._length, dim=2):
             rows = slice(first_frame * width, (first_frame + frames.shape[2]) * width)
             part = self.optimizer.part(["layers.0.weight"], rows)
-            yield Block(layer.weight.detach()[:, rows], part, self.critic.embed, frames.flatten(2), interpolates)
+            weight = layer.weight.detach()[:, rows]
+            yield Block(weight, part, self.critic.embed, frames.flatten(2), predicted, interpolates)
             first_frame += frames.shape[2]
 
-    def first_outputs(self, generated: Tensor, blocks: Iterable[Block] | None = None) -> Tensor:
-        """What the first layer makes of generated and real windows, ``(S, 2 B, H)``.
+    def first_outputs(self, generated: Tensor | None, blocks: Iterable[Block] | None = None) -> Tensor:
+        """What the first layer makes of generated and real windows, and room for as much of interpolates.
 
         Args:
-            generated: futures, ``(S, B, T, D)``.
+            generated: futures, ``(S, B, T, D)``; None where they are those of the last time.
             blocks: where they are still being ``updated``.
+
+        Returns:
+            ``(S, 2 B + interpolates, H)``, the same tensor every time.
         """
         bias = self.critic.layers[0].bias
         assert bias is not None
-        outputs = bias.detach()
-        futures = iter(torch.split(generated, self._length, dim=2))
+        outputs = self._outputs
+        outputs[:, : self.batch] = bias.detach()
+        futures = None if generated is None else iter(torch.split(generated, self._length, dim=2))
+        windows = self.batch
         for block in self._blocks if blocks is None else blocks:
-            if block.windows > self.batch:
+            if block.windows > windows:  # the past is over, and windows part
+                outputs[:, windows : block.windows] = outputs[:, :windows]
+                windows = block.windows
+            if block.predicted and futures is not None:
                 block.poses[:, : self.batch] = next(futures).flatten(2)
-                if outputs.shape[1] == self.batch:  # the past is over, and windows part
-                    outputs = torch.cat([outputs, outputs], dim=1)
-            outputs = block.add_product(outputs)
+            block.add_product(outputs[:, :windows])
         return outputs
 
     def penalise(self, sensitivity: Tensor, lambda_gp: Tensor, by_frame: bool) -> tuple[Tensor, Tensor]:
@@ -140,27 +158,26 @@ class Sweeps:
             by_frame: penalise the norm of each frame's gradient instead of the whole window's.
 
         Returns:
-            The unweighted penalty, ``(S,)``, and the weighted one's gradient with respect to ``sensitivity``.
+            The norms, ``(S, B, frames or 1)``, and the weighted penalty's gradient with respect to ``sensitivity``.
         """
-        share = 2 / self.batch / (self.critic.frames if by_frame else 1) * lambda_gp.view(-1, 1, 1, 1)
-        adjoint, squared_norms = torch.zeros_like(sensitivity), []
+        share = 2 / self.batch / (self.critic.frames if by_frame else 1) * lambda_gp.view(-1, 1, 1)
+        adjoint, norms = torch.zeros_like(sensitivity), []
         # The other way round: the cache still holds what the sweep before came to last.
         for block in reversed(self._blocks):
             gradient = block.find_gradient(sensitivity)
-            frames = gradient.view(*gradient.shape[:2], -1, self.pose_size)
-            squared_norms.append((frames * frames).sum(-1, keepdim=True))
             if by_frame:
-                frames.mul_(_pull(_norm(squared_norms[-1])) * share)
+                frames = gradient.unflatten(2, (-1, self.pose_size))
+                norms.append(_norm(frames.square().sum(3)))
+                frames.mul_((_pull(norms[-1]) * share).unsqueeze(3))
             block.add_adjoint(adjoint)
-        norms = torch.cat(squared_norms, dim=2)
         if by_frame:
-            norm = _norm(norms)
-        else:
-            norm = _norm(norms.sum(2, keepdim=True))
-            scale = (_pull(norm) * share).squeeze(3)
-            sensitivity.mul_(scale)
-            adjoint.mul_(scale)
-        return (norm - 1).square().mean((1, 2, 3)), adjoint
+            return torch.cat(norms, dim=2), adjoint
+        # Of W s, from W^T W s. Rounding may leave a norm of nearly 0 below it.
+        norm = _norm((sensitivity * adjoint).sum(2, keepdim=True).clamp_(min=0))
+        scale = _pull(norm) * share
+        sensitivity.mul_(scale)
+        adjoint.mul_(scale)
+        return norm, adjoint
 
     def update(self, inputs: Sequence[Tensor], errors: Sequence[Tensor]) -> None:
         """Update the critic; arguments as of ``updated``."""

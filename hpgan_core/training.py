@@ -217,11 +217,11 @@ class Population:
     def _train_discriminator(self, past: Tensor, future: Tensor, predicted: Tensor) -> dict[str, Tensor]:
         share = 0.5 if self.config.discriminator_loss == "mean" else 1.0
         sweeps = Sweeps(self.discriminator, self.discriminator_optimizer, past, future, penalised=False)
-        logits, inputs, slopes = self.discriminator.above(sweeps.first_outputs(predicted))
+        logits, outputs, inputs = self.discriminator.above(sweeps.first_outputs(predicted))
         judged_predicted, judged_real = logits.chunk(2, dim=1)
         loss = (nn.functional.softplus(judged_predicted) + nn.functional.softplus(-judged_real)).mean(1) * share
         error = torch.cat([judged_predicted.sigmoid(), -(-judged_real).sigmoid()], dim=1) * (share / past.shape[1])
-        sweeps.update(inputs, self.discriminator.errors_above(error.unsqueeze(2), slopes))
+        sweeps.update(inputs, self.discriminator.errors_above(error.unsqueeze(2), outputs))
         return {"discriminator": loss}
 
     def _train_generator(self, past: Tensor, predicted: Tensor, future: Tensor, anchor: Tensor) -> dict[str, Tensor]:

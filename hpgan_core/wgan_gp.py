@@ -50,29 +50,31 @@ def train_critic(
     """
     members, batch, _, iterations = *past.shape[:3], mixes.shape[2]
     interpolated = slice(2 * batch, None)
-    shown = generated.expand(-1, -1, iterations, -1, -1).unbind(2)
+    shown = generated.unbind(2)
     # Of the loss by the two groups' values, and of each interpolate's value by itself.
     value_errors = past.new_ones(members, 3 * batch, 1)
     value_errors[:, :batch] = 1 / batch
     value_errors[:, batch : 2 * batch] = -1 / batch
 
     sweeps = Sweeps(critic, optimizer, past, future, penalised=True)
-    outputs = sweeps.first_outputs(shown[0])
+    first = sweeps.first_outputs(shown[0])
     for iteration, mix in enumerate(mixes.unsqueeze(3).unbind(2)):
-        interpolates = torch.lerp(outputs[:, :batch], outputs[:, batch:], mix)
-        values, inputs, slopes = critic.above(torch.cat([outputs, interpolates], dim=1))
-        difference = values[:, :batch].mean(1) - values[:, batch : 2 * batch].mean(1)
-        errors = critic.errors_above(value_errors, slopes)
-        penalty, adjoint = sweeps.penalise(errors[0][:, interpolated], lambda_gp, by_frame)
+        torch.lerp(first[:, :batch], first[:, batch : 2 * batch], mix, out=first[:, interpolated])
+        values, outputs, inputs = critic.above(first)
+        errors = critic.errors_above(value_errors, outputs)
+        norms, adjoint = sweeps.penalise(errors[0][:, interpolated], lambda_gp, by_frame)
         # Forwards again: the penalty's gradient with respect to each sensitivity takes the interpolates' place.
-        torch.mul(adjoint, slopes[0][:, interpolated], out=inputs[0][:, interpolated])
-        for layer, (below, rows), slope in zip(critic.layers[1:-1], pairwise(inputs), slopes[1:], strict=True):
-            torch.mul(layer.product(below[:, interpolated]), slope[:, interpolated], out=rows[:, interpolated])
+        inputs[0][:, interpolated] = critic.below_activation(adjoint, outputs[0][:, interpolated])
+        for layer, (below, above), output in zip(critic.layers[1:-1], pairwise(inputs), outputs[1:], strict=True):
+            forwards = layer.product(below[:, interpolated])
+            above[:, interpolated] = critic.below_activation(forwards, output[:, interpolated])
         if iteration + 1 < iterations:
-            outputs = sweeps.first_outputs(shown[iteration + 1], sweeps.updated(inputs, errors))
+            shown_next = shown[iteration + 1] if len(shown) > 1 else None
+            first = sweeps.first_outputs(shown_next, sweeps.updated(inputs, errors))
         else:
             sweeps.update(inputs, errors)
-    return difference, penalty
+    difference = values[:, :batch].mean(1) - values[:, batch : 2 * batch].mean(1)
+    return difference, (norms - 1).square().mean((1, 2))
 
 
 @torch.no_grad()
@@ -86,8 +88,8 @@ def values_and_gradients(critic: Critic, past: Tensor, future: Tensor) -> tuple[
     """
     first_layer, embed = critic.layers[0], critic.embed
     motion = torch.cat([past, future], dim=2).flatten(2)
-    values, _, slopes = critic.above(first_layer(motion if embed is None else embed(motion)))
-    errors = critic.errors_above(values.new_ones(*values.shape, 1), slopes)
+    values, outputs, _ = critic.above(first_layer(motion if embed is None else embed(motion)))
+    errors = critic.errors_above(values.new_ones(*values.shape, 1), outputs)
     n_future = first_layer.weight.shape[1] // critic.frames * future.shape[2]
-    gradients = errors[0] @ first_layer.weight[:, -n_future:].transpose(1, 2)
+    gradients = torch.bmm(errors[0], first_layer.weight[:, -n_future:].transpose(1, 2))
     return values, (gradients if embed is None else embed.backward(gradients)).view_as(future)
