@@ -262,7 +262,8 @@ class Critic(nn.Module):
             activation makes of them, which is the next layer's input.
         """
         outputs, inputs = [first_outputs], []
-        for layer in self.layers[1:]:
+        _, *above = self.layers  # slices of a module list are new module lists
+        for layer in above:
             inputs.append(nn.functional.leaky_relu(outputs[-1], self.slope))
             outputs.append(layer(inputs[-1]))
         return outputs.pop().squeeze(-1), outputs, inputs
@@ -275,7 +276,8 @@ class Critic(nn.Module):
     def errors_above(self, error: Tensor, outputs: Sequence[Tensor]) -> list[Tensor]:
         """Errors of all layers' outputs, the first layer's first, from those of the values, ``(S, N, 1)``."""
         errors = [error]
-        for layer, its_input in zip(reversed(self.layers[1:]), reversed(outputs), strict=True):
+        _, *above = self.layers
+        for layer, its_input in zip(reversed(above), reversed(outputs), strict=True):
             errors.append(self.below_activation(layer.backward(errors[-1]), its_input))
         return errors[::-1]
 

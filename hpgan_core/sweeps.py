@@ -106,7 +106,7 @@ class Sweeps:
             *self._cut(past, 0, False, interpolates),
             *self._cut(future, past_frames, True, interpolates),
         ]
-        above = critic.layers[1:]
+        _, *above = critic.layers
         self._above = [optimizer.part([f"layers.{number}.weight"]) for number, _ in enumerate(above, start=1)]
         self._biases = optimizer.part([name for name, _ in critic.named_parameters() if name.endswith("bias")])
         weights = [block.weight for block in self._blocks] + [layer.weight for layer in above]

@@ -56,6 +56,7 @@ def train_critic(
     value_errors[:, :batch] = 1 / batch
     value_errors[:, batch : 2 * batch] = -1 / batch
 
+    _, *hidden_layers, _ = critic.layers
     sweeps = Sweeps(critic, optimizer, past, future, penalised=True)
     first = sweeps.first_outputs(shown[0])
     for iteration, mix in enumerate(mixes.unsqueeze(3).unbind(2)):
@@ -65,7 +66,7 @@ def train_critic(
         norms, adjoint = sweeps.penalise(errors[0][:, interpolated], lambda_gp, by_frame)
         # Forwards again: the penalty's gradient with respect to each sensitivity takes the interpolates' place.
         inputs[0][:, interpolated] = critic.below_activation(adjoint, outputs[0][:, interpolated])
-        for layer, (below, above), output in zip(critic.layers[1:-1], pairwise(inputs), outputs[1:], strict=True):
+        for layer, (below, above), output in zip(hidden_layers, pairwise(inputs), outputs[1:], strict=True):
             forwards = layer.product(below[:, interpolated])
             above[:, interpolated] = critic.below_activation(forwards, output[:, interpolated])
         if iteration + 1 < iterations:
