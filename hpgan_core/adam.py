@@ -1,5 +1,6 @@
 """Adam whose state lies open, so that a weight can be updated part by part."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,11 +10,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Part:
-    """Tensors that are updated together, each with the running means of its gradients and of their squares."""
+    """Tensors that are updated together, each with the running means of its gradients and of their squares.
+
+    ``updates`` are counted for each.
+    """
 
     weights: list[Tensor]
     means: list[Tensor]
     squares: list[Tensor]
+    updates: list[Tensor]
     weight_decay: float
 
 
@@ -40,7 +45,18 @@ class Adam:
         self.means, self.squares = (
             {name: torch.zeros_like(weight) for name, weight in self.weights.items()} for _ in range(2)
         )
-        self.updates = torch.zeros((), device=next(network.parameters()).device)
+        first = next(iter(self.weights.values()))
+        self.updates = torch.zeros(len(first), device=first.device)
+
+    def members(self, kept: slice) -> "Adam":
+        """The optimizer of some members, which shares its state with this one."""
+        view = copy.copy(self)
+        view.weights, view.means, view.squares = (
+            {name: tensor[kept] for name, tensor in tensors.items()}
+            for tensors in (self.weights, self.means, self.squares)
+        )
+        view.updates = self.updates[kept]
+        return view
 
     def begin(self) -> None:
         """Count an update, of which every part is updated once."""
@@ -58,7 +74,8 @@ class Adam:
             [member for name in names for member in tensors[name][:, rows].unbind()]
             for tensors in (self.weights, self.means, self.squares)
         )
-        return Part(weights, means, squares, self.weight_decay if True in decayed else 0.0)
+        updates = list(self.updates.unbind()) * len(names)
+        return Part(weights, means, squares, updates, self.weight_decay if True in decayed else 0.0)
 
     def update(self, part: Part, gradients: Sequence[Tensor]) -> None:
         """Move the weights of a part along their gradients, ``(S, rows, out)`` for each of its parameters."""
@@ -69,7 +86,7 @@ class Adam:
             part.means,
             part.squares,
             [],
-            [self.updates] * len(part.weights),
+            part.updates,
             lr=self.learning_rate,
             beta1=self.betas[0],
             beta2=self.betas[1],
@@ -80,7 +97,7 @@ class Adam:
         )
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The running means ``(S, in, out)`` under their parameters' names, and the number of updates."""
+        """The running means ``(S, in, out)`` under their parameters' names, and each member's number of updates."""
         means = {f"means.{name}": value for name, value in self.means.items()}
         squares = {f"squares.{name}": value for name, value in self.squares.items()}
         return {"updates": self.updates} | means | squares

@@ -4,6 +4,7 @@
 ``S``, so a population costs one kernel launch where separate networks cost ``S``.
 """
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -245,6 +246,11 @@ class Critic(nn.Module):
         self.embed = FramewiseLinear(generators, sizes.pose, sizes.embedding) if sizes.embedding else None
         widths = [frames * (sizes.embedding or sizes.pose)] + [sizes.hidden] * sizes.layers + [1]
         self.layers = in_order(StackedLinear(generators, *ends) for ends in pairwise(widths))
+
+    def members(self, kept: slice) -> "Critic":
+        """The critics of some members, which share their weights with this one."""
+        shared = {id(weight): nn.Parameter(weight.detach()[kept]) for weight in self.parameters()}
+        return copy.deepcopy(self, shared)
 
     def forward(self, motion: Tensor) -> Tensor:
         if self.embed is not None:

@@ -62,16 +62,15 @@ class Block:
 
     def find_gradient(self, sensitivity: Tensor) -> Tensor:
         """Gradients with respect to interpolates, ``(S, B, frames D)``, from those with respect to first outputs."""
-        gradient = self.poses[:, self.windows :]
-        if self.embed is None:
-            torch.bmm(sensitivity, self.weight.transpose(1, 2), out=gradient)
-        else:
-            gradient.copy_(self.embed.backward(torch.bmm(sensitivity, self.weight.transpose(1, 2))))
-        return gradient
+        # The weight is on the left, for speed: on the right it would have to be transposed.
+        gradient = torch.bmm(self.weight, sensitivity.transpose(1, 2)).transpose(1, 2)
+        return gradient if self.embed is None else self.embed.backward(gradient)
 
-    def add_adjoint(self, adjoint: Tensor) -> None:
-        """Add what the first layer makes of those gradients, ``(S, B, H)``."""
-        adjoint.baddbmm_(self._rows(slice(self.windows, None)), self.weight)
+    def add_adjoint(self, gradient: Tensor, adjoint: Tensor) -> None:
+        """Keep those gradients; add what the first layer makes of them, ``(S, B, H)``."""
+        kept = slice(self.windows, None)
+        self.poses[:, kept] = gradient
+        adjoint.baddbmm_(gradient if self.embed is None else self._rows(kept), self.weight)
 
     def embed_gradient(self, errors: Tensor) -> Tensor:
         """These frames' share of the gradient of ``embed``, from errors of first outputs, ``(S, N + ..., H)``."""
@@ -169,7 +168,7 @@ class Sweeps:
                 frames = gradient.unflatten(2, (-1, self.pose_size))
                 norms.append(_norm(frames.square().sum(3)))
                 frames.mul_((_pull(norms[-1]) * share).unsqueeze(3))
-            block.add_adjoint(adjoint)
+            block.add_adjoint(gradient, adjoint)
         if by_frame:
             return torch.cat(norms, dim=2), adjoint
         # Of W s, from W^T W s. Rounding may leave a norm of nearly 0 below it.

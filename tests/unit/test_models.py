@@ -176,7 +176,8 @@ def test_critic_is_a_plain_network_for_each_member(layers: int, embedding: int, 
 
 @pytest.mark.parametrize("slope", [0.0, 0.01, 1.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_slopes_are_the_derivative_of_leaky_relu(dtype: torch.dtype, slope: float) -> None:
-    inputs = torch.tensor([-2.0, -1e-30, 0.0, 1e-30, 2.0], dtype=dtype, requires_grad=True)
-    (expected,) = torch.autograd.grad(nn.functional.leaky_relu(inputs, slope).sum(), inputs)
-    assert torch.equal(build_critic(1, slope=slope).slopes(inputs.detach()), expected)
+def test_errors_below_the_activation_are_times_the_derivative_of_leaky_relu(dtype: torch.dtype, slope: float) -> None:
+    outputs = torch.tensor([-2.0, -1e-30, 0.0, 1e-30, 2.0], dtype=dtype, requires_grad=True)
+    errors = torch.tensor([3.0, -5.0, 7.0, 11.0, -13.0], dtype=dtype)
+    (expected,) = torch.autograd.grad(nn.functional.leaky_relu(outputs, slope), outputs, errors)
+    assert torch.equal(build_critic(1, slope=slope).below_activation(errors, outputs.detach()), expected)
