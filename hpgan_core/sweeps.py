@@ -7,7 +7,6 @@ sweeps make an iteration: one back for the gradient penalty; one for the gradien
 Generated and real windows share their past, which takes one row where their futures take two.
 """
 
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -108,8 +107,10 @@ class Sweeps:
         _, *above = critic.layers
         self._above = [optimizer.part([f"layers.{number}.weight"]) for number, _ in enumerate(above, start=1)]
         self._biases = optimizer.part([name for name, _ in critic.named_parameters() if name.endswith("bias")])
-        weights = [block.weight for block in self._blocks] + [layer.weight for layer in above]
-        self._gradient = past.new_empty(max(weight.numel() for weight in weights))
+        # All gradients take turns in one buffer, which stays in the cache.
+        weights = [layer.weight for layer in above] + [block.weight for block in self._blocks]
+        buffer = past.new_empty(max(weight.numel() for weight in weights))
+        self._gradients = [buffer[: weight.numel()].view(weight.shape) for weight in weights]
         self._outputs = past.new_empty(self.members, 2 * self.batch + interpolates, critic.layers[0].weight.shape[2])
 
     def _cut(self, recorded: Tensor, first_frame: int, predicted: bool, interpolates: int) -> Iterator[Block]:
@@ -190,8 +191,9 @@ class Sweeps:
             errors: of each layer's outputs, ``(S, N, out)``.
         """
         self.optimizer.begin()
-        for part, rows, error in zip(self._above, inputs, errors[1:], strict=True):
-            self._update(part, rows, error)
+        of_above, of_blocks = self._gradients[: len(self._above)], self._gradients[len(self._above) :]
+        for part, rows, error, gradient in zip(self._above, inputs, errors[1:], of_above, strict=True):
+            self._update(part, rows, error, gradient)
         self.optimizer.update(self._biases, [error[:, : 2 * self.batch].sum(1, keepdim=True) for error in errors])
         generated, real, interpolates = errors[0].tensor_split((self.batch, 2 * self.batch), dim=1)
         common = torch.cat([generated + real, interpolates], dim=1)
@@ -199,16 +201,13 @@ class Sweeps:
         if self.critic.embed is not None:
             shares = [block.embed_gradient(error) for block, error in zip(self._blocks, block_errors, strict=True)]
             self.optimizer.update(self.optimizer.part(["embed.weight"]), [torch.stack(shares).sum(0)])
-        return map(self._updated, self._blocks, block_errors)
+        return map(self._update_block, self._blocks, block_errors, of_blocks)
 
-    def _updated(self, block: Block, errors: Tensor) -> Block:
-        self._update(block.part, block.rows, errors)
+    def _update_block(self, block: Block, errors: Tensor, gradient: Tensor) -> Block:
+        self._update(block.part, block.rows, errors, gradient)
         return block
 
-    def _update(self, part: Part, rows: Tensor, errors: Tensor) -> None:
-        """All gradients take turns in one buffer, which stays in the cache."""
-        shape = (self.members, rows.shape[2], errors.shape[2])
-        gradient = self._gradient[: math.prod(shape)].view(shape)
+    def _update(self, part: Part, rows: Tensor, errors: Tensor, gradient: Tensor) -> None:
         torch.bmm(rows.transpose(1, 2), errors, out=gradient)
         self.optimizer.update(part, [gradient])
 
