@@ -137,8 +137,9 @@ class _Recurrence(torch.autograd.Function):
                 input_gates = to_input[number][frame].mul_(each_gate).flatten(2)
                 state_gates = to_state[number][frame].mul_(each_gate).flatten(2)
                 carried[number] = torch.baddbmm(kept, state_gates, from_state[number])
-                if number > 0 or frame >= given_frames:
-                    error = torch.bmm(input_gates, from_input[number])
+                to_below = from_input[number]
+                if to_below is not None and (number > 0 or frame >= given_frames):
+                    error = torch.bmm(input_gates, to_below)
             if frame >= given_frames:
                 fed_errors.append(error)
                 fed_error = error if feed_back is None else torch.bmm(error, feed_back.transpose(1, 2))

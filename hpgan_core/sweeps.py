@@ -166,7 +166,7 @@ class Sweeps:
         for block in reversed(self._blocks):
             gradient = block.find_gradient(sensitivity)
             if by_frame:
-                frames = gradient.unflatten(2, (-1, self.pose_size))
+                frames = gradient.view(*gradient.shape[:2], -1, self.pose_size)
                 norms.append(_norm(frames.square().sum(3)))
                 frames.mul_((_pull(norms[-1]) * share).unsqueeze(3))
             block.add_adjoint(gradient, adjoint)
