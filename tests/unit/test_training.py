@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hpgan_core import training
 from hpgan_core.config import LOSS_NAMES, TrainingConfig
 from hpgan_core.evaluation import diverged, evaluate_population, evaluation_windows
 from hpgan_core.losses import LOSSES
@@ -54,6 +55,24 @@ def test_a_member_of_a_population_is_its_seed_trained_alone(motion: MotionData, 
         assert_member_is(alone, together, member)
         (metrics,) = evaluate_population(alone, evaluation_windows(alone, motion.validation, 4), samples=3, epoch=0)
         assert evaluated[member] == pytest.approx(metrics, rel=1e-6)
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_large_critics_learn_a_few_at_a_time_and_no_otherwise(
+    tiny: TrainingConfig, motion: MotionData, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    together = trained(tiny, motion, [3, 1, 2], epochs=2, dtype=EXACT)
+    monkeypatch.setattr(training, "NUMBERS_AT_ONCE", at_once * sum(w[0].numel() for w in together.critic.parameters()))
+    first = trained(tiny, motion, [3, 1, 2], epochs=1, dtype=EXACT)
+    resumed = Observed(tiny, motion, [3, 1, 2], dtype=EXACT)
+    assert [kept for kept, *_ in resumed._critics] == [slice(at, at + at_once) for at in range(0, 3, at_once)]
+    resumed.load_state(copy.deepcopy(first.state()))
+    for apart in (first, resumed):
+        apart.train_epoch()
+        for name, weight in networks(together).items():
+            torch.testing.assert_close(networks(apart)[name], weight, rtol=1e-9, atol=1e-9, msg=name)
+        assert apart.critic_optimizer.updates.tolist() == together.critic_optimizer.updates.tolist()
+    assert_same_bits(networks(first), networks(resumed))
 
 
 @pytest.mark.parametrize("setting", ["lambda_gp", *(f"{name}_weight" for name in LOSS_NAMES)])
