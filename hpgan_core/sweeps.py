@@ -29,14 +29,15 @@ class Block:
         part: the same for the optimizer.
         embed: the critic's linear map of each frame, if any.
         recorded: ``(S, B, frames D)``.
-        predicted: whether generated windows have poses of their own here.
+        outputs: the first layer's, to which these frames add, ``(S, windows, H)``; ``windows`` is ``B`` where generated
+            and real windows have the same poses, otherwise ``2 B``.
         interpolates: for how many of them there will be gradients.
 
     Attributes:
-        windows: how many have poses of their own, ``B`` or ``2 B``.
         poses: the windows' poses, then the gradients with respect to interpolates, ``(S, windows + interpolates,
             frames D)``.
         rows: the same as the first layer takes them, ``(S, windows + interpolates, n)``.
+        generated: the poses of generated windows alone, ``(S, B, frames D)``.
     """
 
     def __init__(
@@ -45,19 +46,23 @@ class Block:
         part: Part,
         embed: FramewiseLinear | None,
         recorded: Tensor,
-        predicted: bool,
+        outputs: Tensor,
         interpolates: int,
     ) -> None:
-        self.weight, self.part, self.embed, self.predicted = weight, part, embed, predicted
-        members, batch, size = recorded.shape
-        self.windows = 2 * batch if predicted else batch
-        self.poses = recorded.new_empty(members, self.windows + interpolates, size)
-        self.poses[:, self.windows - batch : self.windows] = recorded
+        self.weight, self.part, self.embed, self.outputs = weight, part, embed, outputs
+        (members, batch, size), windows = recorded.shape, outputs.shape[1]
+        self.poses = recorded.new_empty(members, windows + interpolates, size)
         self.rows = self.poses if embed is None else self.poses.new_empty(*self.poses.shape[:2], weight.shape[1])
+        # Every look at a tensor costs as much as a small operation, so each is taken once.
+        self.generated = self.poses[:, :batch]
+        self._of_windows, self._of_gradients = (
+            (self.poses[:, kept], self.rows[:, kept]) for kept in (slice(None, windows), slice(windows, None))
+        )
+        self.poses[:, windows - batch : windows] = recorded
 
-    def add_product(self, outputs: Tensor) -> None:
-        """Add what the first layer makes of the windows to its outputs, ``(S, windows, H)``."""
-        outputs.baddbmm_(self._rows(slice(None, self.windows)), self.weight)
+    def add_product(self) -> None:
+        """Add what the first layer makes of the windows to its outputs."""
+        self.outputs.baddbmm_(self._embedded(*self._of_windows), self.weight)
 
     def find_gradient(self, sensitivity: Tensor) -> Tensor:
         """Gradients with respect to interpolates, ``(S, B, frames D)``, from those with respect to first outputs."""
@@ -67,19 +72,17 @@ class Block:
 
     def add_adjoint(self, gradient: Tensor, adjoint: Tensor) -> None:
         """Keep those gradients; add what the first layer makes of them, ``(S, B, H)``."""
-        kept = slice(self.windows, None)
-        self.poses[:, kept] = gradient
-        adjoint.baddbmm_(gradient if self.embed is None else self._rows(kept), self.weight)
+        poses, rows = self._of_gradients
+        poses.copy_(gradient)
+        adjoint.baddbmm_(gradient if self.embed is None else self._embedded(poses, rows), self.weight)
 
     def embed_gradient(self, errors: Tensor) -> Tensor:
         """These frames' share of the gradient of ``embed``, from errors of first outputs, ``(S, N + ..., H)``."""
         assert self.embed is not None
         return self.embed.gradient(self.poses, torch.bmm(errors, self.weight.transpose(1, 2)))
 
-    def _rows(self, kept: slice) -> Tensor:
-        if self.embed is not None:
-            self.rows[:, kept] = self.embed.product(self.poses[:, kept])
-        return self.rows[:, kept]
+    def _embedded(self, poses: Tensor, rows: Tensor) -> Tensor:
+        return rows if self.embed is None else rows.copy_(self.embed.product(poses))
 
 
 class Sweeps:
@@ -100,10 +103,11 @@ class Sweeps:
         self.members, self.batch, past_frames, self.pose_size = past.shape
         self._length = FRAMES_PER_BLOCK if past.device.type == "cpu" else critic.frames
         interpolates = self.batch if penalised else 0
-        self._blocks = [
-            *self._cut(past, 0, False, interpolates),
-            *self._cut(future, past_frames, True, interpolates),
-        ]
+        self._outputs = past.new_empty(self.members, 2 * self.batch + interpolates, critic.layers[0].weight.shape[2])
+        self._generated, self._real, _ = self._outputs.tensor_split((self.batch, 2 * self.batch), dim=1)
+        self._blocks = self._cut(past, 0, self._generated, interpolates)
+        self._past_blocks = len(self._blocks)
+        self._blocks += self._cut(future, past_frames, self._outputs[:, : 2 * self.batch], interpolates)
         _, *above = critic.layers
         self._above = [optimizer.part([f"layers.{number}.weight"]) for number, _ in enumerate(above, start=1)]
         self._biases = optimizer.part([name for name, _ in critic.named_parameters() if name.endswith("bias")])
@@ -111,17 +115,17 @@ class Sweeps:
         weights = [layer.weight for layer in above] + [block.weight for block in self._blocks]
         buffer = past.new_empty(max(weight.numel() for weight in weights))
         self._gradients = [buffer[: weight.numel()].view(weight.shape) for weight in weights]
-        self._outputs = past.new_empty(self.members, 2 * self.batch + interpolates, critic.layers[0].weight.shape[2])
 
-    def _cut(self, recorded: Tensor, first_frame: int, predicted: bool, interpolates: int) -> Iterator[Block]:
-        layer = self.critic.layers[0]
+    def _cut(self, recorded: Tensor, first_frame: int, outputs: Tensor, interpolates: int) -> list[Block]:
+        layer, blocks = self.critic.layers[0], []
         width = layer.weight.shape[1] // self.critic.frames
         for frames in torch.split(recorded, self._length, dim=2):
             rows = slice(first_frame * width, (first_frame + frames.shape[2]) * width)
             part = self.optimizer.part(["layers.0.weight"], rows)
             weight = layer.weight.detach()[:, rows]
-            yield Block(weight, part, self.critic.embed, frames.flatten(2), predicted, interpolates)
+            blocks.append(Block(weight, part, self.critic.embed, frames.flatten(2), outputs, interpolates))
             first_frame += frames.shape[2]
+        return blocks
 
     def first_outputs(self, generated: Tensor | None, blocks: Iterable[Block] | None = None) -> Tensor:
         """What the first layer makes of generated and real windows, and room for as much of interpolates.
@@ -135,18 +139,15 @@ class Sweeps:
         """
         bias = self.critic.layers[0].bias
         assert bias is not None
-        outputs = self._outputs
-        outputs[:, : self.batch] = bias.detach()
-        futures = None if generated is None else iter(torch.split(generated, self._length, dim=2))
-        windows = self.batch
-        for block in self._blocks if blocks is None else blocks:
-            if block.windows > windows:  # the past is over, and windows part
-                outputs[:, windows : block.windows] = outputs[:, :windows]
-                windows = block.windows
-            if block.predicted and futures is not None:
-                block.poses[:, : self.batch] = next(futures).flatten(2)
-            block.add_product(outputs[:, :windows])
-        return outputs
+        self._generated.copy_(bias.detach())
+        futures = iter(()) if generated is None else iter(torch.split(generated, self._length, dim=2))
+        for number, block in enumerate(self._blocks if blocks is None else blocks):
+            if number == self._past_blocks:  # the past is over, and windows part
+                self._real.copy_(self._generated)
+            if number >= self._past_blocks and generated is not None:
+                block.generated.copy_(next(futures).flatten(2))
+            block.add_product()
+        return self._outputs
 
     def penalise(self, sensitivity: Tensor, lambda_gp: Tensor, by_frame: bool) -> tuple[Tensor, Tensor]:
         """The gradient penalty, one sweep.
@@ -197,7 +198,7 @@ class Sweeps:
         self.optimizer.update(self._biases, [error[:, : 2 * self.batch].sum(1, keepdim=True) for error in errors])
         generated, real, interpolates = errors[0].tensor_split((self.batch, 2 * self.batch), dim=1)
         common = torch.cat([generated + real, interpolates], dim=1)
-        block_errors = [common if block.windows == self.batch else errors[0] for block in self._blocks]
+        block_errors = [common if number < self._past_blocks else errors[0] for number, _ in enumerate(self._blocks)]
         if self.critic.embed is not None:
             shares = [block.embed_gradient(error) for block, error in zip(self._blocks, block_errors, strict=True)]
             self.optimizer.update(self.optimizer.part(["embed.weight"]), [torch.stack(shares).sum(0)])

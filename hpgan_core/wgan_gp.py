@@ -59,8 +59,9 @@ def train_critic(
     _, *hidden_layers, _ = critic.layers
     sweeps = Sweeps(critic, optimizer, past, future, penalised=True)
     first = sweeps.first_outputs(shown[0])
+    of_generated, of_real, of_interpolates = first.tensor_split((batch, 2 * batch), dim=1)
     for iteration, mix in enumerate(mixes.unsqueeze(3).unbind(2)):
-        torch.lerp(first[:, :batch], first[:, batch : 2 * batch], mix, out=first[:, interpolated])
+        torch.lerp(of_generated, of_real, mix, out=of_interpolates)
         values, outputs, inputs = critic.above(first)
         errors = critic.errors_above(value_errors, outputs)
         norms, adjoint = sweeps.penalise(errors[0][:, interpolated], lambda_gp, by_frame)
@@ -69,11 +70,11 @@ def train_critic(
         for layer, (below, above), output in zip(hidden_layers, pairwise(inputs), outputs[1:], strict=True):
             forwards = layer.product(below[:, interpolated])
             above[:, interpolated] = critic.below_activation(forwards, output[:, interpolated])
-        if iteration + 1 < iterations:
-            shown_next = shown[iteration + 1] if len(shown) > 1 else None
-            first = sweeps.first_outputs(shown_next, sweeps.updated(inputs, errors))
-        else:
+        if iteration + 1 == iterations:
             sweeps.update(inputs, errors)
+            break
+        shown_next = shown[iteration + 1] if len(shown) > 1 else None
+        sweeps.first_outputs(shown_next, sweeps.updated(inputs, errors))
     difference = values[:, :batch].mean(1) - values[:, batch : 2 * batch].mean(1)
     return difference, (norms - 1).square().mean((1, 2))
 
