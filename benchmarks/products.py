@@ -33,9 +33,9 @@ def _products(rows: int) -> dict[str, Callable[[], object]]:
     """Each product once with every block of weights."""
     weights = [torch.randn(BLOCK, CRITIC_SIZE) for _ in range(BLOCKS)]
     inputs, errors = torch.randn(rows, BLOCK), torch.randn(rows, CRITIC_SIZE)
-    outputs, back = torch.zeros(rows, CRITIC_SIZE), torch.empty(rows, BLOCK)
+    outputs, back = torch.zeros(rows, CRITIC_SIZE), torch.empty(BLOCK, rows)
     return {
         "forward": lambda: [outputs.addmm_(inputs, weight, beta=0.0) for weight in weights],
-        "backward": lambda: [torch.mm(errors, weight.T, out=back) for weight in weights],
+        "backward": lambda: [torch.mm(weight, errors.T, out=back) for weight in weights],
         "gradient": lambda: [torch.mm(inputs.T, errors, out=weight) for weight in weights],
     }
