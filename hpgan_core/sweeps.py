@@ -140,11 +140,11 @@ class Sweeps:
         bias = self.critic.layers[0].bias
         assert bias is not None
         self._generated.copy_(bias.detach())
-        futures = iter(()) if generated is None else iter(torch.split(generated, self._length, dim=2))
+        futures = None if generated is None else iter(torch.split(generated, self._length, dim=2))
         for number, block in enumerate(self._blocks if blocks is None else blocks):
             if number == self._past_blocks:  # the past is over, and windows part
                 self._real.copy_(self._generated)
-            if number >= self._past_blocks and generated is not None:
+            if number >= self._past_blocks and futures is not None:
                 block.generated.copy_(next(futures).flatten(2))
             block.add_product()
         return self._outputs
