@@ -57,10 +57,19 @@ def main() -> None:
 
 
 def end_work_in(folder: str | Path) -> None:
-    """Kill every process with an open file there, but this one, which may have Ray's logs open."""
-    for process in set(at_work_in(Path(folder).resolve())) - {os.getpid()}:
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    """Kill every process with an open file there, but this one, which may have Ray's logs open.
+
+    Waits until none is left, for some seconds at most: one that is still dying may write once more where somebody is
+    removing the folder, or start another.
+    """
+    deadline = time.monotonic() + GRACE_S
+    while at_work := set(at_work_in(Path(folder).resolve())) - {os.getpid()}:
+        for process in at_work:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.02)
 
 
 def at_work_in(folder: Path) -> list[int]:

@@ -140,7 +140,8 @@ def test_a_study_drains_whatever_ends_its_group_its_terminal_or_its_reader(
     assert statuses(folder) == {"KILLED"}
 
     terminal, side = os.openpty()
-    command = ["setsid", "--ctty", "--wait", STUDY, "resume", "small"]
+    # Where the tests run under nohup, which a study honours, its terminal's end would not reach it.
+    command = ["env", "--default-signal=HUP", "setsid", "--ctty", "--wait", STUDY, "resume", "small"]
     with subprocess.Popen(command, cwd=folder, env=environment(), stdin=side, stdout=side, stderr=side) as process:
         os.close(side)
         wait_for_epochs(study, 2, process)
