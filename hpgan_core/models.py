@@ -249,6 +249,7 @@ class Critic(nn.Module):
 
     def members(self, kept: slice) -> "Critic":
         """The critics of some members, which share their weights with this one."""
+        # What a copy finds in its memo it takes for copied already.
         shared = {id(weight): nn.Parameter(weight.detach()[kept]) for weight in self.parameters()}
         return copy.deepcopy(self, shared)
 

@@ -114,7 +114,8 @@ class Sweeps:
         # All gradients take turns in one buffer, which stays in the cache.
         weights = [layer.weight for layer in above] + [block.weight for block in self._blocks]
         buffer = past.new_empty(max(weight.numel() for weight in weights))
-        self._gradients = [buffer[: weight.numel()].view(weight.shape) for weight in weights]
+        gradients = [buffer[: weight.numel()].view(weight.shape) for weight in weights]
+        self._gradients_above, self._gradients = gradients[: len(above)], gradients[len(above) :]
 
     def _cut(self, recorded: Tensor, first_frame: int, outputs: Tensor, interpolates: int) -> list[Block]:
         layer, blocks = self.critic.layers[0], []
@@ -192,17 +193,16 @@ class Sweeps:
             errors: of each layer's outputs, ``(S, N, out)``.
         """
         self.optimizer.begin()
-        of_above, of_blocks = self._gradients[: len(self._above)], self._gradients[len(self._above) :]
-        for part, rows, error, gradient in zip(self._above, inputs, errors[1:], of_above, strict=True):
+        for part, rows, error, gradient in zip(self._above, inputs, errors[1:], self._gradients_above, strict=True):
             self._update(part, rows, error, gradient)
         self.optimizer.update(self._biases, [error[:, : 2 * self.batch].sum(1, keepdim=True) for error in errors])
         generated, real, interpolates = errors[0].tensor_split((self.batch, 2 * self.batch), dim=1)
         common = torch.cat([generated + real, interpolates], dim=1)
-        block_errors = [common if number < self._past_blocks else errors[0] for number, _ in enumerate(self._blocks)]
+        block_errors = [common] * self._past_blocks + [errors[0]] * (len(self._blocks) - self._past_blocks)
         if self.critic.embed is not None:
             shares = [block.embed_gradient(error) for block, error in zip(self._blocks, block_errors, strict=True)]
             self.optimizer.update(self.optimizer.part(["embed.weight"]), [torch.stack(shares).sum(0)])
-        return map(self._update_block, self._blocks, block_errors, of_blocks)
+        return map(self._update_block, self._blocks, block_errors, self._gradients)
 
     def _update_block(self, block: Block, errors: Tensor, gradient: Tensor) -> Block:
         self._update(block.part, block.rows, errors, gradient)
